@@ -1,0 +1,125 @@
+// Package libzbox is the life of a container: create, start, exec, kill, pause, update, delete and list, with its state on
+// disk. The command line and the containerd shim are its callers. It neither logs nor exits; warnings go to Options.Warn.
+package libzbox
+
+import (
+	"os"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// CgroupManager says who makes cgroups.
+type CgroupManager string
+
+// The cgroup managers.
+const (
+	Cgroupfs CgroupManager = "cgroupfs"
+	Systemd  CgroupManager = "systemd"
+	Disabled CgroupManager = "disabled"
+)
+
+// Options configure a Runtime.
+type Options struct {
+	// Root is the directory of all state; it is made with mode 0700.
+	Root string
+	// CgroupManager is used for new containers; existing ones remember theirs. "" is Cgroupfs.
+	CgroupManager CgroupManager
+	// Rootless forces (true) or forbids (false) rootless behaviour; nil decides by the effective uid.
+	Rootless *bool
+	// Warn is called with one line for each thing that was asked for and is not done. It may be nil.
+	Warn func(line string)
+}
+
+// Runtime is the set of containers below one root.
+type Runtime struct {
+	opts Options
+}
+
+// Stdio is what a container's process gets as its first three descriptors.
+type Stdio struct {
+	In, Out, Err *os.File
+}
+
+// CreateOptions are those of create and run.
+type CreateOptions struct {
+	Bundle        string // directory with config.json
+	ConsoleSocket string // path of the AF_UNIX socket that gets the terminal's master
+	PidfdSocket   string // path of the AF_UNIX socket that gets a pidfd of init
+	PidFile       string
+	NoPivot       bool
+	NoNewKeyring  bool
+	PreserveFDs   int
+	Stdio         Stdio // zero: the caller's own
+	// TakeConsole makes Container.Console the terminal's master instead of sending it to ConsoleSocket (foreground run).
+	TakeConsole bool
+}
+
+// ExecOptions are those of exec. Process is complete: the command line's flags are already merged into it.
+type ExecOptions struct {
+	Process       *specs.Process
+	ConsoleSocket string
+	PidfdSocket   string
+	PidFile       string
+	PreserveFDs   int
+	Cgroups       []string // [controller:]path below the container's cgroup (--cgroup)
+	IgnorePaused  bool
+	Stdio         Stdio
+	TakeConsole   bool
+}
+
+// Status is the state of a container as the OCI runtime spec names it, plus paused.
+type Status string
+
+// The states of a container.
+const (
+	Creating Status = "creating"
+	Created  Status = "created"
+	Running  Status = "running"
+	Paused   Status = "paused"
+	Stopped  Status = "stopped"
+)
+
+// State is what `zbox state` and `zbox list` print (runtime-spec, runtime.md, "State", and runc's additions).
+type State struct {
+	Version     string            `json:"ociVersion"`
+	ID          string            `json:"id"`
+	Pid         int               `json:"pid"`
+	Status      Status            `json:"status"`
+	Bundle      string            `json:"bundle"`
+	Rootfs      string            `json:"rootfs"`
+	Created     time.Time         `json:"created"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Owner       string            `json:"owner"`
+}
+
+// Process is a process of a container that this zbox started: its init, or one of exec.
+type Process struct {
+	// Pid is in the caller's pid namespace.
+	Pid int
+	// Console is the terminal's master with TakeConsole, else nil.
+	Console *os.File
+}
+
+// The methods, for reference:
+//
+//	New(Options) (*Runtime, error)
+//	(*Runtime) Create(id string, CreateOptions) (*Container, *Process, error)   // stops at the start barrier
+//	(*Runtime) Run(id string, CreateOptions) (*Container, *Process, error)      // create and start in one
+//	(*Runtime) Load(id string) (*Container, error)                              // ErrNotExist: "container does not exist"
+//	(*Runtime) List() ([]*Container, error)
+//	(*Runtime) Delete(id string, force bool) error                              // force: also what is half made
+//	(*Runtime) Explain(CreateOptions) (*plan.Plan, error)
+//	(*Runtime) Features() (*features.Features, error)
+//	(*Container) ID() string
+//	(*Container) State() (State, error)
+//	(*Container) Spec() *specs.Spec                                             // as it was at create
+//	(*Container) Start() error
+//	(*Container) Kill(sig unix.Signal, all bool) error
+//	(*Container) Pause() error; Resume() error
+//	(*Container) Update(*specs.LinuxResources, UpdateOptions) error
+//	(*Container) Pids() ([]int, error)
+//	(*Container) Stats() (*Stats, error); (*Container) OOMEvents(ctx) (<-chan struct{}, error)
+//	(*Container) Exec(ExecOptions) (*Process, error)
+//	(*Process) Wait() (status int, err error)                                   // exit code, 128+n when signalled
+//	(*Process) Signal(unix.Signal) error
