@@ -110,6 +110,8 @@ func (*OpenProgram) Name() string   { return "open_program" }
 func (*OpenProgram) host()          {}
 func (*OpenStart) Name() string     { return "open_start" }
 func (*OpenStart) host()            {}
+func (*Journal) Name() string       { return "journal" }
+func (*Journal) host()              {}
 func (*MapIDs) Name() string        { return "map_ids" }
 func (*MapIDs) host()               {}
 func (*RunHook) Name() string       { return "run_hook" }

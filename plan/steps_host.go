@@ -59,6 +59,10 @@ type OpenStart struct {
 	FD FD
 }
 
+// Journal writes the new init process to the container's state, so that `delete --force` finds it from then on. It always is the
+// first step behind Clone.
+type Journal struct{}
+
 // MapIDs writes uid_map, gid_map and setgroups of the container's new user namespace.
 type MapIDs struct {
 	UIDs, GIDs    []IDMap

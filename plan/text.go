@@ -299,6 +299,8 @@ func (s *OpenPidfd) Text() string     { return fmt.Sprintf("open the container's
 func (s *OpenProgram) Text() string   { return "open the hook program " + s.Path }
 func (s *OpenStart) Text() string     { return "listen on the start socket" }
 
+func (s *Journal) Text() string { return "write the init process to the state file" }
+
 func (s *MapIDs) Text() string {
 	text := fmt.Sprintf("map uids %s and gids %s", idMapsText(s.UIDs), idMapsText(s.GIDs))
 	if s.DenySetgroups {
