@@ -1,0 +1,151 @@
+# `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+VERSION ?= 0.1.0
+COMMIT  ?= $(shell git describe --dirty --always --abbrev=12 2>/dev/null)
+
+# urfave_cli_no_docs leaves out cli/v2's documentation generator, whose init costs 1.5 ms on every command;
+# osusergo and netgo keep glibc's NSS, which a static binary cannot load, out of the program.
+GO_TAGS   := urfave_cli_no_docs osusergo netgo
+TEST_TAGS := urfave_cli_no_docs
+GO_LDFLAGS = -s -w -linkmode external -extldflags -static -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+# Tools are pinned here and built into .tools/, one file per version.
+GOLANGCI_LINT_VERSION := v2.13.2
+GOLANGCI_LINT         := .tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+RUNTIME  ?= $(CURDIR)/bin/zbox
+FUZZTIME ?= 30s
+
+UNIT      = $(shell go list ./... | grep -v -e /tests/ -e /bench)
+# RUNTIME=/usr/sbin/runc needs no zbox.
+ZBOX_BUILT := $(if $(filter $(CURDIR)/bin/zbox,$(RUNTIME)),build)
+
+##@ Use
+
+.PHONY: build
+build: ## build the static bin/zbox with the stage inside
+	@tools/deps.sh build
+	@$(MAKE) -C nsexec/stage
+	@cmp -s nsexec/stage/nsexec nsexec/stage.bin || cp nsexec/stage/nsexec nsexec/stage.bin
+	CGO_ENABLED=1 go build -tags "embed_stage $(GO_TAGS)" -trimpath -ldflags '$(GO_LDFLAGS)' -o bin/zbox .
+
+.PHONY: install
+install: build ## install bin/zbox below PREFIX (/usr/local), with DESTDIR in front
+	install -D -m 0755 bin/zbox $(DESTDIR)$(PREFIX)/bin/zbox
+
+.PHONY: demo
+demo: ## build, run examples/sandbox.json and print what the sandbox sees of its limits
+	@tools/deps.sh demo
+	@$(MAKE) build
+	@examples/demo.sh bin/zbox
+
+##@ Prove
+
+.PHONY: test
+test: ## run all tests: unit, stage, integration on v1 and v2, validation suite, check
+	@tools/deps.sh test check
+	@$(MAKE) build
+	@$(MAKE) unit
+	@$(MAKE) stage-test
+	@$(MAKE) integration
+	@$(MAKE) integration-v2
+	@$(MAKE) validation
+	@$(MAKE) check
+
+.PHONY: unit
+unit: ## run the Go unit tests
+	go test -tags '$(TEST_TAGS)' $(UNIT)
+
+.PHONY: stage-test
+stage-test: ## run the C stage's tests, plain and with ASan and UBSan
+	@$(MAKE) -C nsexec/stage test asan
+
+.PHONY: integration
+integration: probe $(ZBOX_BUILT) ## run the integration tests on RUNTIME (bin/zbox); needs root
+	RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS)' -count=1 ./tests/integration/...
+
+.PHONY: integration-v2
+integration-v2: probe $(ZBOX_BUILT) ## run them again in a private mount view with cgroup v2 only
+	V2VIEW=1 RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS)' -count=1 ./tests/integration/...
+
+.PHONY: probe
+probe:
+	@tools/deps.sh test
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o tests/integration/testdata/bin/probe ./tests/integration/probe
+
+.PHONY: validation
+validation: $(ZBOX_BUILT) ## run the runtime-tools validation suite on RUNTIME; needs root
+	@tools/deps.sh test
+	RUNTIME=$(RUNTIME) tests/validation/run.sh
+
+.PHONY: bench
+bench: build ## measure zbox beside runc, crun and the kernel's own floor; needs root
+	@tools/deps.sh bench
+	bench/run.sh
+
+.PHONY: fuzz
+fuzz: ## fuzz every Go fuzz target and the stage's decoder, FUZZTIME (30s) each
+	@tools/fuzz.sh $(FUZZTIME)
+	@$(MAKE) -C nsexec/stage fuzz FUZZTIME=$(FUZZTIME)
+
+##@ Check
+
+.PHONY: check
+check: lint generated spelling shell c-format ## run every check that CI runs
+	go mod tidy -diff
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT)
+	go vet -tags '$(TEST_TAGS)' ./...
+	$(GOLANGCI_LINT) fmt --diff
+	$(GOLANGCI_LINT) run
+
+.PHONY: generated
+generated:
+	go generate ./...
+	git diff --exit-code -- nsexec/stage/plan_abi.h
+
+.PHONY: spelling
+spelling:
+	@tools/deps.sh check
+	git ls-files -z -- . ':!LICENSE' ':!go.sum' ':!*/go.sum' | xargs -0 codespell
+
+.PHONY: shell
+shell:
+	@tools/deps.sh check
+	{ git ls-files -z -- '*.sh'; printf '.ci/run\0'; } | xargs -0 shellcheck
+
+.PHONY: c-format
+c-format:
+	@tools/deps.sh check
+	git ls-files -z -- '*.c' '*.h' ':!nsexec/stage/plan_abi.h' | xargs -0 -r clang-format-14 --dry-run -Werror
+
+$(GOLANGCI_LINT):
+	@mkdir -p .tools/$(GOLANGCI_LINT_VERSION)
+	GOBIN=$(CURDIR)/.tools/$(GOLANGCI_LINT_VERSION) go install \
+		github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	@mv .tools/$(GOLANGCI_LINT_VERSION)/golangci-lint $@
+
+##@ Keep house
+
+.PHONY: deps
+deps: ## install the Debian packages that building, testing and checking need (root or sudo)
+	@tools/deps.sh build demo test check bench
+
+.PHONY: clean
+clean: ## remove what was built, but not the pinned tools
+	rm -rf bin nsexec/stage.bin tests/integration/testdata/bin tests/validation/bin bench/bin bench/results
+	@$(MAKE) -C nsexec/stage clean
+
+.PHONY: help
+help: ## print this
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z0-9-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

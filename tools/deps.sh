@@ -1,0 +1,57 @@
+#!/bin/bash
+# deps.sh GOAL...: installs the Debian or Ubuntu packages that the goals (build, demo, test, check, bench) need and
+# that are missing. Does nothing, quickly, when all are there.
+set -euo pipefail
+
+# want PACKAGE FILE: the package is missing when the file is.
+missing=()
+want() {
+	[ -e "$2" ] || [ -e "${3:-$2}" ] || missing+=("$1")
+}
+
+for goal in build "$@"; do
+	case $goal in
+	build)
+		want gcc /usr/bin/gcc
+		want libc6-dev /usr/include/stdlib.h "/usr/include/$(uname -m)-linux-gnu/bits/stdlib.h"
+		want make /usr/bin/make
+		want musl-tools /usr/bin/musl-gcc
+		want linux-libc-dev /usr/include/linux/seccomp.h
+		want libseccomp-dev /usr/include/seccomp.h
+		want pkg-config /usr/bin/pkg-config
+		;;
+	demo)
+		want busybox-static /bin/busybox /usr/bin/busybox
+		;;
+	test)
+		want busybox-static /bin/busybox /usr/bin/busybox
+		want clang /usr/bin/clang
+		want iproute2 /usr/sbin/ip /sbin/ip
+		;;
+	check)
+		want git /usr/bin/git
+		want codespell /usr/bin/codespell
+		want shellcheck /usr/bin/shellcheck
+		want clang-format-14 /usr/bin/clang-format-14
+		;;
+	bench)
+		want busybox-static /bin/busybox /usr/bin/busybox
+		want hyperfine /usr/bin/hyperfine
+		want runc /usr/sbin/runc /usr/bin/runc
+		want jq /usr/bin/jq
+		;;
+	*)
+		echo "deps.sh: unknown goal $goal" >&2
+		exit 2
+		;;
+	esac
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+sudo=()
+if [ "$(id -u)" -ne 0 ]; then
+	sudo=(sudo)
+fi
+echo "installing ${missing[*]}" >&2
+"${sudo[@]}" apt-get update -q >/dev/null
+"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
