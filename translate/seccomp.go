@@ -1,0 +1,147 @@
+package translate
+
+import (
+	"fmt"
+	"runtime"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"syscall"
+)
+
+// DeniedGroup is a set of system calls that the sandbox refuses for one reason.
+type DeniedGroup struct {
+	Names []string
+	Errno syscall.Errno
+	Why   string
+}
+
+// Denied lists the system calls that are refused whatever their arguments. EPERM is what a program without rights gets
+// anyway, so that probing for a call does not kill it (SEED.md 6.2, row 19). What is refused by argument is in argumentRules.
+func Denied() []DeniedGroup {
+	return []DeniedGroup{
+		{seedCalls(), syscall.EPERM, "the seed's list: kernel modules, kexec, hardware, NUMA policy, device nodes, accounting, reboot and swap, debugging, keys"},
+		{
+			[]string{
+				"mount", "umount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "open_tree_attr", "fsopen", "fsconfig",
+				"fsmount", "fspick", "mount_setattr",
+			},
+			syscall.EPERM, "the mount tree and the root directory",
+		},
+		{[]string{"unshare", "setns"}, syscall.EPERM, "new namespaces bring new rights inside them"},
+		{[]string{"clone3"}, syscall.ENOSYS, "its flags are behind a pointer; C libraries fall back to clone"},
+		{[]string{"bpf", "perf_event_open", "userfaultfd"}, syscall.EPERM, "large or often broken parts of the kernel"},
+		{[]string{"io_uring_setup", "io_uring_enter", "io_uring_register"}, syscall.EPERM, "does input and output that no filter sees"},
+		{[]string{"open_by_handle_at", "pidfd_getfd", "fanotify_init"}, syscall.EPERM, "ways to files and descriptors past the path"},
+		{[]string{"settimeofday", "clock_settime", "clock_settime64", "stime"}, syscall.EPERM, "the host's clock"},
+		{
+			[]string{
+				"_sysctl", "create_module", "get_kernel_syms", "nfsservctl", "query_module", "sysfs", "uselib", "ustat", "vm86", "vm86old",
+			},
+			syscall.EPERM, "obsolete",
+		},
+	}
+}
+
+// seedCalls are the calls that the seed's README names by category ("29 always"), spelled out, with the later calls of the
+// same kind (kexec_file_load, process_madvise's neighbours, set_mempolicy_home_node, quotactl_fd).
+func seedCalls() []string {
+	return []string{
+		"init_module", "finit_module", "delete_module",
+		"kexec_load", "kexec_file_load",
+		"ioperm", "iopl", "syslog",
+		"mbind", "set_mempolicy", "get_mempolicy", "migrate_pages", "move_pages", "set_mempolicy_home_node",
+		"mknod", "mknodat",
+		"acct", "quotactl", "quotactl_fd", "lookup_dcookie",
+		"reboot", "swapon", "swapoff",
+		"ptrace", "process_vm_readv", "process_vm_writev", "kcmp",
+		"add_key", "request_key", "keyctl",
+	}
+}
+
+// nativeArchs maps GOARCH to the one architecture whose calls the filter knows. Calls of any other, x32 among them, kill the process:
+// libseccomp's filters test the architecture first (SEED.md 6.2, rows 1 and 4).
+var nativeArchs = map[string]specs.Arch{
+	"386": specs.ArchX86, "amd64": specs.ArchX86_64, "arm": specs.ArchARM, "arm64": specs.ArchAARCH64,
+	"loong64": specs.ArchLOONGARCH64, "ppc64le": specs.ArchPPC64LE, "riscv64": specs.ArchRISCV64, "s390x": specs.ArchS390X,
+}
+
+func (o Options) arch() string {
+	if o.Arch != "" {
+		return o.Arch
+	}
+	return runtime.GOARCH
+}
+
+// seccompProfile allows everything but Denied and argumentRules.
+func seccompProfile(goarch string) (*specs.LinuxSeccomp, error) {
+	native, ok := nativeArchs[goarch]
+	if !ok {
+		return nil, fmt.Errorf("building the seccomp profile: no system call table for the architecture %s", goarch)
+	}
+	p := &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: []specs.Arch{native}}
+	for _, g := range Denied() {
+		p.Syscalls = append(p.Syscalls, deny(g.Errno, g.Names))
+	}
+	p.Syscalls = append(p.Syscalls, argumentRules(goarch)...)
+	return p, nil
+}
+
+func deny(errno syscall.Errno, names []string, args ...specs.LinuxSeccompArg) specs.LinuxSyscall {
+	ret := uint(errno)
+	return specs.LinuxSyscall{Names: names, Action: specs.ActErrno, ErrnoRet: &ret, Args: args}
+}
+
+// argumentRules deny calls that are needed but for some of their arguments.
+func argumentRules(goarch string) []specs.LinuxSyscall {
+	rules := cloneRules(goarch)
+	rules = append(rules, ioctlRules()...)
+	return append(rules, socketRules()...)
+}
+
+// cloneRules refuse clone(2) with any flag that makes a namespace. CLONE_NEWTIME is not among clone's flags.
+func cloneRules(goarch string) []specs.LinuxSyscall {
+	flags := []uint64{
+		syscall.CLONE_NEWNS, syscall.CLONE_NEWCGROUP, syscall.CLONE_NEWUTS, syscall.CLONE_NEWIPC,
+		syscall.CLONE_NEWUSER, syscall.CLONE_NEWPID, syscall.CLONE_NEWNET,
+	}
+	index := uint(0)
+	if goarch == "s390x" {
+		index = 1 // clone(2), "C library/kernel differences": the stack comes first
+	}
+	var rules []specs.LinuxSyscall
+	for _, f := range flags {
+		rules = append(rules, deny(syscall.EPERM, []string{"clone"}, masked(index, f, f)))
+	}
+	return rules
+}
+
+// ioctlRules refuse to push input into a terminal (CVE-2017-5226). The kernel looks at 32 bits of the request only: without the mask,
+// a bit above them would slip through (CVE-2019-10063).
+func ioctlRules() []specs.LinuxSyscall {
+	const tioclinux = 0x541c
+	var rules []specs.LinuxSyscall
+	for _, request := range []uint64{syscall.TIOCSTI, tioclinux} {
+		rules = append(rules, deny(syscall.EPERM, []string{"ioctl"}, masked(1, 0xffffffff, request)))
+	}
+	return rules
+}
+
+// socketRules leave the families UNIX, INET, INET6 and NETLINK. Others are large, seldom used parts of the kernel, and AF_VSOCK reaches the
+// hypervisor past the network namespace. A value with bits above 32 is larger than any family and refused as well.
+func socketRules() []specs.LinuxSyscall {
+	calls := []string{"socket", "socketpair"}
+	rules := []specs.LinuxSyscall{deny(syscall.EAFNOSUPPORT, calls,
+		specs.LinuxSeccompArg{Index: 0, Value: syscall.AF_NETLINK, Op: specs.OpGreaterThan})}
+	for family := uint64(syscall.AF_INET + 1); family < syscall.AF_NETLINK; family++ {
+		if family == syscall.AF_INET6 {
+			continue
+		}
+		rules = append(rules, deny(syscall.EAFNOSUPPORT, calls, specs.LinuxSeccompArg{Index: 0, Value: family, Op: specs.OpEqualTo}))
+	}
+	return rules
+}
+
+// masked matches an argument whose bits under mask are value.
+func masked(index uint, mask, value uint64) specs.LinuxSeccompArg {
+	return specs.LinuxSeccompArg{Index: index, Value: mask, ValueTwo: value, Op: specs.OpMaskedEqual}
+}

@@ -1,0 +1,104 @@
+package translate
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// binDir is where the program is inside; searchPath is the usual one, for a root with content.
+const (
+	binDir     = "/bin"
+	searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	homeDir    = "/tmp" // the only directory that can be written
+)
+
+// Spec is the OCI configuration of the sandbox, with its rootfs in the directory "rootfs" of the bundle. args are what follows
+// `--` on the command line; without them the program gets the single argument "sh" (SEED.md 6.1). The second result has one line
+// for each thing that was asked for and is not done.
+//
+// Spec does not look at the machine: it takes root for empty and binary for a program that is there. Bundle adds what a root with
+// content needs.
+func (c *Config) Spec(args []string, o Options) (*specs.Spec, []string, error) {
+	seccomp, err := seccompProfile(o.arch())
+	if err != nil {
+		return nil, nil, err
+	}
+	ids := o.idMaps()
+	s := &specs.Spec{
+		Version:  specs.Version,
+		Process:  c.process(args, o),
+		Root:     &specs.Root{Path: rootfsDir, Readonly: true},
+		Hostname: hostname(c.Name),
+		Mounts:   append(c.systemMounts(ids), bindMount(c.Binary, c.target(), "bind")),
+		Linux: &specs.Linux{
+			UIDMappings:   ids.uids,
+			GIDMappings:   ids.gids,
+			Namespaces:    namespaces(),
+			Resources:     c.resources(o),
+			Seccomp:       seccomp,
+			MaskedPaths:   maskedPaths(),
+			ReadonlyPaths: readonlyPaths(),
+		},
+	}
+	return s, c.warnings(), nil
+}
+
+// target is the path of the program inside.
+func (c *Config) target() string {
+	return filepath.Join(binDir, filepath.Base(c.Binary))
+}
+
+func (c *Config) process(args []string, o Options) *specs.Process {
+	if len(args) == 0 {
+		args = []string{"sh"}
+	}
+	env := []string{"PATH=" + searchPath, "HOME=" + homeDir}
+	if o.Terminal {
+		term := o.Term
+		if term == "" {
+			term = "xterm"
+		}
+		env = append(env, "TERM="+term)
+	}
+	return &specs.Process{
+		Terminal:     o.Terminal,
+		Args:         append([]string{c.target()}, args...),
+		Env:          env,
+		Cwd:          "/",
+		Capabilities: &specs.LinuxCapabilities{},
+		// Not even a setuid program of a root with content can gain what the sandbox does not have.
+		NoNewPrivileges: true,
+	}
+}
+
+// warnings names what the configuration asks for and this version does not do.
+func (c *Config) warnings() []string {
+	var w []string
+	if c.NetworkAccess {
+		w = append(w, "network_access: not available yet: the sandbox has only a loopback interface")
+	}
+	if len(c.PortForwards) > 0 {
+		w = append(w, fmt.Sprintf("port_forwards: not available yet: no port of the host leads into the sandbox (%d asked for)", len(c.PortForwards)))
+	}
+	return w
+}
+
+// hostname makes a host name (RFC 1123, 2.1) of a sandbox's name: no underscore, no dot or hyphen at the end.
+func hostname(name string) string {
+	return strings.TrimRight(strings.ReplaceAll(name, "_", "-"), ".-")
+}
+
+func namespaces() []specs.LinuxNamespace {
+	return []specs.LinuxNamespace{
+		{Type: specs.UserNamespace},
+		{Type: specs.MountNamespace},
+		{Type: specs.PIDNamespace},
+		{Type: specs.NetworkNamespace},
+		{Type: specs.IPCNamespace},
+		{Type: specs.UTSNamespace},
+		{Type: specs.CgroupNamespace},
+	}
+}
