@@ -1,0 +1,316 @@
+package libzbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/bxrne/zbox/cgroup"
+	"github.com/bxrne/zbox/compile"
+	"github.com/bxrne/zbox/host"
+	"github.com/bxrne/zbox/plan"
+	"github.com/bxrne/zbox/spec"
+)
+
+// Create makes the container id from the bundle and stops at the start barrier. After an error nothing of it is left.
+func (r *Runtime) Create(id string, o CreateOptions) (*Container, *Process, error) {
+	return r.launch(id, o, true)
+}
+
+// Run is Create and Start in one, without the barrier.
+func (r *Runtime) Run(id string, o CreateOptions) (*Container, *Process, error) {
+	return r.launch(id, o, false)
+}
+
+// Explain compiles the plan of Create and touches nothing.
+func (r *Runtime) Explain(id string, o CreateOptions) (*plan.Plan, error) {
+	d, err := r.draft(id, o, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.compile(); err != nil {
+		return nil, err
+	}
+	return d.plan, nil
+}
+
+// draft is a container that exists on paper only: everything that can be decided before the first side effect.
+type draft struct {
+	runtime *Runtime
+	id      string
+	options CreateOptions
+	wait    bool
+	bundle  string
+	rootfs  string
+	spec    *specs.Spec
+	cgroup  *cgroup.Cgroup
+	request compile.Request
+	notify  *notifySocket
+	plan    *plan.Plan
+}
+
+// draft loads and checks the bundle and probes the machine.
+func (r *Runtime) draft(id string, o CreateOptions, wait bool) (*draft, error) {
+	if err := validateID(id); err != nil {
+		return nil, err
+	}
+	d := &draft{runtime: r, id: id, options: o, wait: wait}
+	var err error
+	if d.bundle, err = filepath.Abs(o.Bundle); err != nil {
+		return nil, fmt.Errorf("resolving --bundle: %w", err)
+	}
+	if d.spec, err = spec.Load(filepath.Join(d.bundle, configFile)); err != nil {
+		return nil, err
+	}
+	d.rootfs = d.spec.Root.Path
+	if !filepath.IsAbs(d.rootfs) {
+		d.rootfs = filepath.Join(d.bundle, d.rootfs)
+	}
+	if st, err := os.Stat(d.rootfs); err != nil {
+		return nil, fmt.Errorf("%s: root.path: %w", configFile, err)
+	} else if !st.IsDir() {
+		return nil, fmt.Errorf("%s: root.path: %s is not a directory", configFile, d.rootfs)
+	}
+	if err := o.checkTerminal(d.spec); err != nil {
+		return nil, err
+	}
+	return d, d.prepare()
+}
+
+// prepare fills in the compiler's request.
+func (d *draft) prepare() error {
+	found, err := host.Probe()
+	if err != nil {
+		return err
+	}
+	d.cgroup, err = cgroup.New(d.runtime.cgroupConfig(d.id, d.spec))
+	if err != nil {
+		return err
+	}
+	listen, names := listenFDs()
+	d.request = compile.Request{
+		ID: d.id, Bundle: d.bundle, Spec: d.spec, Facts: found,
+		CgroupPath:      d.cgroup.Path(),
+		CloneIntoCgroup: d.cgroup.Clonable(),
+		NoPivot:         d.options.NoPivot,
+		NoNewKeyring:    d.options.NoNewKeyring,
+		PreserveFDs:     d.options.PreserveFDs,
+		ListenFDs:       listen,
+		ListenFDNames:   names,
+		WaitStart:       d.wait,
+	}
+	d.notify = newNotifySocket(d.runtime, d.id)
+	if d.notify != nil {
+		d.request.NotifySocket, d.request.NotifyDir = d.notify.inside, d.notify.dir
+	}
+	return nil
+}
+
+// compile makes the plan. The request must be complete.
+func (d *draft) compile() error {
+	p, warnings, err := compile.Create(d.request)
+	if err != nil {
+		return fmt.Errorf("%s: %w", configFile, err)
+	}
+	for _, w := range warnings {
+		d.runtime.opts.Warn(configFile + ": " + w)
+	}
+	d.plan = p
+	return d.fillHooks()
+}
+
+// fillHooks gives the hooks that the stage runs the state for their stdin; only the pid is missing, which the stage knows.
+func (d *draft) fillHooks() error {
+	for _, s := range d.plan.Steps {
+		h, ok := s.(*plan.Hook)
+		if !ok {
+			continue
+		}
+		status := specs.StateCreating
+		if h.Kind == "startContainer" {
+			status = specs.StateCreated
+		}
+		state := specs.State{Version: d.spec.Version, ID: d.id, Bundle: d.bundle, Annotations: d.spec.Annotations}
+		var err error
+		if h.StateHead, h.StateTail, err = splitState(state, status); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// splitState is the state's JSON in two parts, with the pid to be written between them.
+func splitState(s specs.State, status specs.ContainerState) (head, tail string, err error) {
+	s.Status = ""
+	data, err := json.Marshal(struct {
+		Version     string            `json:"ociVersion"`
+		ID          string            `json:"id"`
+		Bundle      string            `json:"bundle"`
+		Annotations map[string]string `json:"annotations,omitempty"`
+	}{s.Version, s.ID, s.Bundle, s.Annotations})
+	if err != nil {
+		return "", "", fmt.Errorf("encoding the state for hooks: %w", err)
+	}
+	return string(data[:len(data)-1]) + `,"pid":`, `,"status":"` + string(status) + `"}`, nil
+}
+
+// cgroupConfig is what the cgroup package needs to know of a container.
+func (r *Runtime) cgroupConfig(id string, s *specs.Spec) cgroup.Config {
+	cfg := cgroup.Config{
+		ID:          id,
+		Driver:      cgroup.Driver(r.opts.CgroupManager),
+		Rootless:    r.rootless(),
+		Annotations: s.Annotations,
+	}
+	if s.Linux != nil {
+		cfg.Path = s.Linux.CgroupsPath
+		cfg.Resources = s.Linux.Resources
+	}
+	return cfg
+}
+
+// checkTerminal refuses combinations of terminal and console socket that would leave a terminal without an owner.
+func (o CreateOptions) checkTerminal(s *specs.Spec) error {
+	terminal := s.Process != nil && s.Process.Terminal
+	return checkTerminal(terminal, o.ConsoleSocket, o.TakeConsole)
+}
+
+func checkTerminal(terminal bool, socket string, take bool) error {
+	switch {
+	case terminal && socket == "" && !take:
+		return errors.New("process.terminal: a terminal needs --console-socket when detached")
+	case !terminal && socket != "":
+		return errors.New("--console-socket: process.terminal is false, there is no terminal to send")
+	}
+	return nil
+}
+
+// launch makes the container: from here on there are side effects, and the journal knows of each before it happens.
+func (r *Runtime) launch(id string, o CreateOptions, wait bool) (*Container, *Process, error) {
+	d, err := r.draft(id, o, wait)
+	if err != nil {
+		return nil, nil, err
+	}
+	if d.request.Filter, err = r.filter(d.spec); err != nil {
+		return nil, nil, err
+	}
+	if err := d.compile(); err != nil {
+		return nil, nil, err
+	}
+	c, err := d.journal()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer c.unlock()
+	p, err := c.bringUp(d)
+	if err != nil {
+		if uerr := c.destroy(); uerr != nil {
+			r.opts.Warn(fmt.Sprintf("%s: cleaning up: %v", id, uerr))
+		}
+		return nil, nil, err
+	}
+	return c, p, nil
+}
+
+// journal makes the state directory with everything that a clean-up needs to know.
+func (d *draft) journal() (*Container, error) {
+	creator, err := identify(os.Getpid())
+	if err != nil {
+		return nil, err
+	}
+	c, err := d.runtime.makeStateDir(d.id)
+	if err != nil {
+		return nil, err
+	}
+	c.spec = d.spec
+	c.j = journal{
+		Version: journalVersion, OCIVersion: d.spec.Version, ID: d.id, Bundle: d.bundle, Rootfs: d.rootfs,
+		Created: time.Now().UTC(), OwnerUID: os.Geteuid(), Annotations: d.spec.Annotations,
+		Phase: phaseCreating, Creator: creator, Cgroup: d.cgroup.Saved(), Steps: len(d.plan.Steps), Tail: tail(d.plan),
+	}
+	err = c.writeJournal()
+	if err == nil {
+		var data []byte
+		if data, err = json.Marshal(d.spec); err == nil {
+			err = c.writeFile(configFile, data)
+		}
+	}
+	if err != nil {
+		c.removeState()
+		c.unlock()
+		return nil, err
+	}
+	return c, nil
+}
+
+// bringUp runs the plan and ends when the container is created, or started for run.
+func (c *Container) bringUp(d *draft) (*Process, error) {
+	p := &performer{container: c, plan: d.plan, cgroup: d.cgroup, spec: d.spec, journal: true}
+	defer p.close()
+	if err := p.openSockets(d.options.ConsoleSocket, d.options.PidfdSocket, d.options.TakeConsole); err != nil {
+		return nil, err
+	}
+	if err := d.notify.listen(); err != nil {
+		return nil, err
+	}
+	if err := p.run(d.options.Stdio, d.options.PreserveFDs, d.request.ListenFDs); err != nil {
+		return nil, err
+	}
+	c.j.Phase = phaseCreated
+	if !d.wait {
+		c.j.Phase = phaseStarted
+	}
+	if err := c.writeJournal(); err != nil {
+		return nil, err
+	}
+	if d.options.PidFile != "" {
+		if err := writePidFile(d.options.PidFile, p.pid); err != nil {
+			return nil, err
+		}
+	}
+	if !d.wait {
+		if err := c.runHooks("poststart", specs.StateRunning); err != nil {
+			return nil, err
+		}
+	}
+	return &Process{Pid: p.pid, Console: p.takeConsole()}, nil
+}
+
+// writePidFile writes the pid as a bare decimal, in one step: callers wait for the file to appear.
+func writePidFile(path string, pid int) error {
+	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
+	if err := os.WriteFile(temp, []byte(strconv.Itoa(pid)), 0o666); err != nil {
+		return fmt.Errorf("writing --pid-file: %w", err)
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return fmt.Errorf("writing --pid-file: %w", err)
+	}
+	return nil
+}
+
+// listenFDs returns how many sockets systemd handed to zbox for the container, and their names (sd_listen_fds(3)).
+func listenFDs() (int, string) {
+	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	if err != nil || n <= 0 || n > 1024 {
+		return 0, ""
+	}
+	if pid := os.Getenv("LISTEN_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
+		return 0, ""
+	}
+	return n, os.Getenv("LISTEN_FDNAMES")
+}
+
+// closeOnExec marks what zbox inherited, so that only what the plan preserves can reach the container (CVE-2024-21626).
+func closeOnExec() error {
+	if err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil && !errors.Is(err, unix.ENOSYS) {
+		return fmt.Errorf("marking inherited descriptors: %w", err)
+	}
+	return nil
+}

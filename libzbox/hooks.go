@@ -1,0 +1,134 @@
+package libzbox
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/bxrne/zbox/plan"
+)
+
+// maxHookOutput bounds what of a failing hook's stderr goes into the error, in bytes.
+const maxHookOutput = 512
+
+// runtimeHook runs a hook of the runtime's namespaces at its place in the plan.
+func (p *performer) runtimeHook(s *plan.RunHook) error {
+	hooks := hooksOf(p.spec, s.Kind)
+	if s.Index >= len(hooks) {
+		return fmt.Errorf("hooks.%s has no entry %d", s.Kind, s.Index)
+	}
+	c := p.container
+	return runHook(hooks[s.Index], c.hookState(specs.StateCreating), c.j.Bundle)
+}
+
+// runHooks runs the hooks of one kind in the runtime's namespaces and ends with the first that fails.
+func (c *Container) runHooks(kind string, status specs.ContainerState) error {
+	s, err := c.Spec()
+	if err != nil {
+		return err
+	}
+	for i, h := range hooksOf(s, kind) {
+		if err := runHook(h, c.hookState(status), c.j.Bundle); err != nil {
+			return fmt.Errorf("hooks.%s[%d]: %w", kind, i, err)
+		}
+	}
+	return nil
+}
+
+// poststop runs the poststop hooks; a failure is a warning and the others run all the same (runtime.md, lifecycle, step 13).
+func (c *Container) poststop() {
+	s, err := c.Spec()
+	if err != nil {
+		c.runtime.opts.Warn(fmt.Sprintf("%s: poststop hooks: %v", c.j.ID, err))
+		return
+	}
+	for i, h := range hooksOf(s, "poststop") {
+		if err := runHook(h, c.hookState(specs.StateStopped), c.j.Bundle); err != nil {
+			c.runtime.opts.Warn(fmt.Sprintf("%s: hooks.poststop[%d]: %v", c.j.ID, i, err))
+		}
+	}
+}
+
+func hooksOf(s *specs.Spec, kind string) []specs.Hook {
+	if s.Hooks == nil {
+		return nil
+	}
+	switch kind {
+	case "prestart":
+		return s.Hooks.Prestart //nolint:staticcheck // deprecated, but still part of the spec
+	case "createRuntime":
+		return s.Hooks.CreateRuntime
+	case "poststart":
+		return s.Hooks.Poststart
+	case "poststop":
+		return s.Hooks.Poststop
+	}
+	return nil
+}
+
+// hookState is the state that hooks read from stdin.
+func (c *Container) hookState(status specs.ContainerState) specs.State {
+	s := specs.State{
+		Version: c.j.OCIVersion, ID: c.j.ID, Status: status, Bundle: c.j.Bundle, Annotations: c.j.Annotations,
+	}
+	if status != specs.StateStopped {
+		s.Pid = c.j.Init.Pid
+	}
+	return s
+}
+
+// runHook runs one hook: state on stdin, its own args and env and nothing of ours, within its timeout (config.md, "POSIX-platform Hooks").
+func runHook(h specs.Hook, state specs.State, dir string) error {
+	stdin, err := json.Marshal(state)
+	if err != nil {
+		return fmt.Errorf("encoding the state: %w", err)
+	}
+	ctx := context.Background()
+	if h.Timeout != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Duration(*h.Timeout)*time.Second)
+		defer cancel()
+	}
+	var output bytes.Buffer
+	cmd := exec.CommandContext(ctx, h.Path)
+	if len(h.Args) > 0 {
+		cmd.Args = h.Args
+	}
+	cmd.Env = append([]string{}, h.Env...)
+	cmd.Dir = dir
+	cmd.Stdin = bytes.NewReader(stdin)
+	cmd.Stdout, cmd.Stderr = &output, &output
+	// A hook must not outlive a zbox that was killed. The signal comes when the forking thread ends: keep the thread.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// A hook's own children may keep the pipes open: do not wait for them longer than this once the hook itself has ended.
+	cmd.WaitDelay = time.Second
+	err = cmd.Run()
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil
+	}
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: killed after its timeout of %d s", h.Path, *h.Timeout)
+	}
+	text := strings.TrimSpace(output.String())
+	if len(text) > maxHookOutput {
+		text = text[len(text)-maxHookOutput:]
+	}
+	if text != "" {
+		return fmt.Errorf("%s: %w: %s", h.Path, err, strings.ReplaceAll(text, "\n", "; "))
+	}
+	return fmt.Errorf("%s: %w", h.Path, err)
+}

@@ -1,0 +1,156 @@
+package libzbox
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/bxrne/zbox/cgroup"
+)
+
+// The files of a container's state directory.
+const (
+	journalFile = "state.json"
+	configFile  = "config.json"
+	startSocket = "start.sock"
+)
+
+// phase is how far a container got; with the life of its processes it gives the Status.
+type phase string
+
+const (
+	phaseCreating phase = "creating" // side effects may exist
+	phaseCreated  phase = "created"  // the stage waits at the start barrier
+	phaseStarting phase = "starting" // the barrier may be passed
+	phaseStarted  phase = "started"  // the user's process was executed
+)
+
+// journal is the state file. It is written before the first side effect and before each step that would otherwise be
+// unknown to `delete --force` after a kill -9 (DESIGN.md, rule 3).
+type journal struct {
+	Version     int               `json:"version"`
+	OCIVersion  string            `json:"ociVersion"`
+	ID          string            `json:"id"`
+	Bundle      string            `json:"bundle"`
+	Rootfs      string            `json:"rootfs"`
+	Created     time.Time         `json:"created"`
+	OwnerUID    int               `json:"ownerUid"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Phase       phase             `json:"phase"`
+	Creator     processID         `json:"creator"`
+	Init        processID         `json:"init"`
+	// Steps is the number of steps of the plan, Tail those behind the start barrier.
+	Steps int        `json:"steps,omitempty"`
+	Tail  []tailStep `json:"tail,omitempty"`
+	Cgroup  cgroup.Saved `json:"cgroup"`
+	Resctrl string       `json:"resctrl,omitempty"` // the resctrl directory that we made
+}
+
+const journalVersion = 1
+
+// Container is one container of a Runtime, as its state directory tells.
+type Container struct {
+	runtime *Runtime
+	dir     string
+	lock    *os.File // the state directory, locked; nil when only read
+	j       journal
+	spec    *specs.Spec
+}
+
+// ID is the container's id.
+func (c *Container) ID() string { return c.j.ID }
+
+// Load reads a container's state, without locking it. The error of a container that is not there is ErrNotExist.
+func (r *Runtime) Load(id string) (*Container, error) {
+	if err := validateID(id); err != nil {
+		return nil, err
+	}
+	c := &Container{runtime: r, dir: filepath.Join(r.opts.Root, id)}
+	if err := c.readJournal(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Container) readJournal() error {
+	data, err := readNoFollow(filepath.Join(c.dir, journalFile))
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return ErrNotExist
+	}
+	if err != nil {
+		return fmt.Errorf("reading the state file: %w", err)
+	}
+	c.j = journal{}
+	if err := json.Unmarshal(data, &c.j); err != nil {
+		return fmt.Errorf("reading %s: %w", filepath.Join(c.dir, journalFile), err)
+	}
+	if c.j.Version != journalVersion {
+		return fmt.Errorf("%s: version %d is not known to this zbox", filepath.Join(c.dir, journalFile), c.j.Version)
+	}
+	return nil
+}
+
+// readNoFollow reads a file of ours; a link in its place is an error.
+func readNoFollow(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), path)
+	defer f.Close()
+	return io.ReadAll(f)
+}
+
+// writeJournal replaces the state file in one step, so that a reader or a crash sees the old or the new one.
+func (c *Container) writeJournal() error {
+	data, err := json.Marshal(&c.j)
+	if err != nil {
+		return fmt.Errorf("writing the state file: %w", err)
+	}
+	return c.writeFile(journalFile, data)
+}
+
+func (c *Container) writeFile(name string, data []byte) error {
+	path := filepath.Join(c.dir, name)
+	temp := path + ".new"
+	fd, err := unix.Open(temp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", temp, err)
+	}
+	f := os.NewFile(uintptr(fd), temp)
+	_, err = f.Write(data)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(temp, path)
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return nil
+}
+
+// Spec is the configuration as it was at create: later edits of the bundle have no effect (runtime.md, lifecycle, step 2).
+func (c *Container) Spec() (*specs.Spec, error) {
+	if c.spec != nil {
+		return c.spec, nil
+	}
+	data, err := readNoFollow(filepath.Join(c.dir, configFile))
+	if err != nil {
+		return nil, fmt.Errorf("reading the saved configuration: %w", err)
+	}
+	var s specs.Spec
+	if err := json.Unmarshal(data, &s); err != nil {
+		return nil, fmt.Errorf("reading the saved configuration: %w", err)
+	}
+	c.spec = &s
+	return c.spec, nil
+}

@@ -1,0 +1,115 @@
+package libzbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// The lock of a container is flock(2) on its state directory: it vanishes with its holder and leaves no file behind.
+// create, start, update, pause, resume and delete take it; state and kill do not, so that they work meanwhile.
+
+// lockExisting opens and locks the state directory of id. It waits for the holder, and notices that the directory was removed
+// (and perhaps made anew) meanwhile.
+func (r *Runtime) lockExisting(id string) (*os.File, string, error) {
+	return r.flock(id, unix.LOCK_EX)
+}
+
+func (r *Runtime) flock(id string, how int) (*os.File, string, error) {
+	if err := validateID(id); err != nil {
+		return nil, "", err
+	}
+	dir := filepath.Join(r.opts.Root, id)
+	for {
+		fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if errors.Is(err, unix.ENOENT) {
+			return nil, "", ErrNotExist
+		}
+		if err != nil {
+			return nil, "", fmt.Errorf("opening the state directory %s: %w", dir, err)
+		}
+		f := os.NewFile(uintptr(fd), dir)
+		if err := ignoringEINTR(func() error { return unix.Flock(fd, how) }); err != nil {
+			f.Close()
+			return nil, "", fmt.Errorf("locking %s: %w", dir, err)
+		}
+		if sameFile(f, dir) {
+			return f, dir, nil
+		}
+		f.Close()
+	}
+}
+
+// sameFile reports whether path still is the open file f.
+func sameFile(f *os.File, path string) bool {
+	var a, b unix.Stat_t
+	if unix.Fstat(int(f.Fd()), &a) != nil || unix.Lstat(path, &b) != nil {
+		return false
+	}
+	return a.Dev == b.Dev && a.Ino == b.Ino
+}
+
+// loadLocked loads a container with its lock held; the caller calls unlock.
+func (r *Runtime) loadLocked(id string) (*Container, error) {
+	lock, dir, err := r.lockExisting(id)
+	if err != nil {
+		return nil, err
+	}
+	c := &Container{runtime: r, dir: dir, lock: lock}
+	if err := c.readJournal(); err != nil {
+		c.unlock()
+		return nil, err
+	}
+	return c, nil
+}
+
+// locked takes the lock of an already loaded container and reads its state again.
+func (c *Container) locked() error {
+	lock, _, err := c.runtime.lockExisting(c.j.ID)
+	if err != nil {
+		return err
+	}
+	c.lock = lock
+	if err := c.readJournal(); err != nil {
+		c.unlock()
+		return err
+	}
+	return nil
+}
+
+func (c *Container) unlock() {
+	if c.lock != nil {
+		c.lock.Close()
+		c.lock = nil
+	}
+}
+
+// makeStateDir makes and locks a new container's state directory.
+func (r *Runtime) makeStateDir(id string) (*Container, error) {
+	if err := r.makeRoot(); err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(r.opts.Root, id)
+	if err := unix.Mkdir(dir, 0o700); err != nil {
+		if errors.Is(err, unix.EEXIST) {
+			return nil, fmt.Errorf("%w", ErrExist)
+		}
+		return nil, fmt.Errorf("making the state directory %s: %w", dir, err)
+	}
+	lock, _, err := r.flock(id, unix.LOCK_EX)
+	if err != nil {
+		return nil, err
+	}
+	return &Container{runtime: r, dir: dir, lock: lock}, nil
+}
+
+func ignoringEINTR(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package libzbox
+
+import (
+	"errors"
+	"fmt"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/bxrne/zbox/nsexec"
+	"github.com/bxrne/zbox/plan"
+)
+
+// Start lets a created container run its program, and returns once it was executed and the poststart hooks have run.
+func (c *Container) Start() error {
+	if err := c.locked(); err != nil {
+		return err
+	}
+	defer c.unlock()
+	switch status := c.status(); status {
+	case Created:
+	case Stopped:
+		return errors.New("cannot start a container that has stopped")
+	default:
+		return fmt.Errorf("cannot start a container in the %s state", status)
+	}
+	// Journalled before acting: a kill -9 of zbox behind the barrier leaves a container whose state is read off its init.
+	c.j.Phase = phaseStarting
+	if err := c.writeJournal(); err != nil {
+		return err
+	}
+	notify := existingNotifySocket(c)
+	if err := c.passBarrier(); err != nil {
+		return err
+	}
+	c.j.Phase = phaseStarted
+	if err := c.writeJournal(); err != nil {
+		return err
+	}
+	if err := c.runHooks("poststart", specs.StateRunning); err != nil {
+		return c.abandon(err)
+	}
+	return notify.forward(c)
+}
+
+// passBarrier starts the stage that waits, and follows it up to execve(2).
+func (c *Container) passBarrier() error {
+	s, err := c.Spec()
+	if err != nil {
+		return err
+	}
+	stage, err := nsexec.Connect(c.startSocket())
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNotRunning, err)
+	}
+	p := &performer{container: c, plan: &plan.Plan{}, spec: s, stage: stage, pid: c.j.Init.Pid, created: true}
+	p.sockets = sockets{consoleSock: -1, pidfdSock: -1}
+	defer p.close()
+	if err := stage.Ack(p.pid); err != nil {
+		return err
+	}
+	err = p.converse()
+	var step *StepError
+	if !errors.As(err, &step) {
+		return err
+	}
+	failed := c.tailStep(step.Number)
+	step.Origin, step.Total = failed.Origin, c.j.Steps
+	if failed.Name == "hook" {
+		return c.abandon(err)
+	}
+	return err
+}
+
+// tailStep is a step behind the start barrier, kept in the journal for the error messages of start.
+type tailStep struct {
+	Number int    `json:"number"`
+	Name   string `json:"name"`
+	Origin string `json:"origin"`
+}
+
+// tail are the steps of a plan that are left behind its start barrier.
+func tail(p *plan.Plan) []tailStep {
+	var steps []tailStep
+	behind := false
+	for i, s := range p.Steps {
+		if behind {
+			steps = append(steps, tailStep{Number: i + 1, Name: s.Name(), Origin: p.Origins[i]})
+		}
+		if _, ok := s.(*plan.WaitStart); ok {
+			behind = true
+		}
+	}
+	return steps
+}
+
+// tailStep returns step number n of the journal's tail.
+func (c *Container) tailStep(n int) tailStep {
+	for _, s := range c.j.Tail {
+		if s.Number == n {
+			return s
+		}
+	}
+	return tailStep{}
+}
+
+// abandon destroys the container after a failed startContainer or poststart hook (runtime.md, lifecycle, steps 7 and 9).
+func (c *Container) abandon(cause error) error {
+	if err := c.destroy(); err != nil {
+		c.runtime.opts.Warn(fmt.Sprintf("%s: cleaning up: %v", c.j.ID, err))
+	}
+	return cause
+}
