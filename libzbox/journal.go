@@ -47,8 +47,8 @@ type journal struct {
 	Creator     processID         `json:"creator"`
 	Init        processID         `json:"init"`
 	// Steps is the number of steps of the plan, Tail those behind the start barrier.
-	Steps int        `json:"steps,omitempty"`
-	Tail  []tailStep `json:"tail,omitempty"`
+	Steps   int          `json:"steps,omitempty"`
+	Tail    []tailStep   `json:"tail,omitempty"`
 	Cgroup  cgroup.Saved `json:"cgroup"`
 	Resctrl string       `json:"resctrl,omitempty"` // the resctrl directory that we made
 }

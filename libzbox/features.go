@@ -1,0 +1,47 @@
+package libzbox
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/opencontainers/runtime-spec/specs-go/features"
+
+	"github.com/bxrne/zbox/cgroup"
+	"github.com/bxrne/zbox/host"
+	"github.com/bxrne/zbox/spec"
+)
+
+// Features is the features document of runtime-spec (features.md): what this zbox can do on this machine.
+func (r *Runtime) Features(version string) (*features.Features, error) {
+	found, err := host.Probe()
+	if err != nil {
+		return nil, err
+	}
+	return spec.Features(found, version), nil
+}
+
+// Stats reads the container's resource use.
+func (c *Container) Stats() (*Stats, error) {
+	if c.status() == Stopped {
+		return nil, ErrNotRunning
+	}
+	cg, err := cgroup.Load(c.j.Cgroup)
+	if err != nil {
+		return nil, err
+	}
+	stats, err := cg.Stats()
+	if err != nil {
+		return nil, fmt.Errorf("reading the cgroup's statistics: %w", err)
+	}
+	return newStats(stats), nil
+}
+
+// OOMEvents returns a channel that gets a value for each time the kernel killed one of the container's processes for lack of memory.
+// It is closed when the container ends or ctx does.
+func (c *Container) OOMEvents(ctx context.Context) (<-chan struct{}, error) {
+	cg, err := cgroup.Load(c.j.Cgroup)
+	if err != nil {
+		return nil, err
+	}
+	return cg.OOMEvents(ctx)
+}
