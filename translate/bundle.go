@@ -1,9 +1,182 @@
 package translate
 
-// rootfsDir is the directory of the bundle with the sandbox's file system.
-const rootfsDir = "rootfs"
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
 
-// Bundle writes dir/config.json and dir/rootfs.
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// The two names of a bundle (runtime-spec, bundle.md).
+const (
+	configFile = "config.json"
+	rootfsDir  = "rootfs"
+)
+
+// Bundle writes dir/config.json and dir/rootfs, a bundle for zbox and for any other OCI runtime. dir is made when it does not exist:
+// for its owner, and for the group that the sandbox's root is mapped to to pass through. In a dir that exists, neither name may be there
+// yet: nothing is overwritten and no link is followed (SEED.md 6.2, row 5). On an error Bundle removes what it has written.
+//
+// The warnings are those of Spec, and what it found on the machine that is left out.
 func (c *Config) Bundle(dir string, args []string, o Options) (warnings []string, err error) {
-	return nil, nil
+	program, err := findProgram(c.Binary)
+	if err != nil {
+		return nil, fmt.Errorf("%s: binary: %w", c.file, err)
+	}
+	base, err := readBase(c.Root, o.UID)
+	if err != nil {
+		return nil, fmt.Errorf("%s: root: %w", c.file, err)
+	}
+	if err := base.check(c, program); err != nil {
+		return nil, fmt.Errorf("%s: %w", c.file, err)
+	}
+	mounts := append(base.mounts(), bindMount(program.path, c.target(), "bind"))
+	s, warnings, err := c.spec(args, o, mounts)
+	if err != nil {
+		return nil, err
+	}
+	b, err := openBundle(dir, s)
+	if err != nil {
+		return nil, fmt.Errorf("making the bundle: %w", err)
+	}
+	defer b.root.Close()
+	if err := b.write(s, c.skeleton(base)); err != nil {
+		b.remove(dir)
+		return nil, fmt.Errorf("writing the bundle: %w", err)
+	}
+	warnings = append(warnings, base.warnings()...)
+	return append(warnings, b.warnings...), nil
+}
+
+// bundle is a bundle's directory while it is written.
+type bundle struct {
+	root     *os.Root
+	uid, gid int // of the sandbox's root; -1 when that is the caller
+	warnings []string
+	// What of it is ours to remove.
+	madeDir, madeRootfs, madeConfig bool
+}
+
+func openBundle(dir string, s *specs.Spec) (*bundle, error) {
+	b := &bundle{uid: -1, gid: -1}
+	if ids := s.Linux.UIDMappings[0]; ids.Size > 1 {
+		b.uid, b.gid = int(ids.HostID), int(s.Linux.GIDMappings[0].HostID)
+	}
+	err := os.Mkdir(dir, 0o700)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	b.madeDir = err == nil
+	if b.root, err = os.OpenRoot(dir); err != nil {
+		return nil, err
+	}
+	if err := b.letIn(dir); err != nil {
+		b.root.Close()
+		b.remove(dir)
+		return nil, err
+	}
+	return b, nil
+}
+
+// letIn lets the sandbox's root pass through the directory: runc opens the rootfs from inside the user namespace. A directory that
+// was there before keeps its mode.
+func (b *bundle) letIn(dir string) error {
+	if b.gid < 0 {
+		return nil
+	}
+	if b.madeDir {
+		if err := b.root.Chown(".", -1, b.gid); err != nil {
+			return err
+		}
+		return b.root.Chmod(".", 0o710)
+	}
+	info, err := b.root.Stat(".")
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o001 == 0 {
+		b.warnings = append(b.warnings, fmt.Sprintf("%s: uid %d, the sandbox's root, cannot pass through: runtimes that open the rootfs from inside need mode 711", dir, b.uid))
+	}
+	return nil
+}
+
+// write makes the rootfs and then config.json, so that a bundle with a config.json is complete.
+func (b *bundle) write(s *specs.Spec, entries []entry) error {
+	if err := b.root.Mkdir(rootfsDir, 0o755); err != nil {
+		return err
+	}
+	b.madeRootfs = true
+	if err := b.adopt(rootfsDir, 0o755); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := b.writeEntry(e); err != nil {
+			return err
+		}
+	}
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "\t")
+	if err := enc.Encode(s); err != nil {
+		return err
+	}
+	b.madeConfig = true
+	return b.writeFile(configFile, text.Bytes(), 0o600)
+}
+
+func (b *bundle) writeEntry(e entry) error {
+	name := path.Join(rootfsDir, e.path)
+	switch e.mode.Type() {
+	case fs.ModeDir:
+		if err := b.root.Mkdir(name, e.mode.Perm()); err != nil {
+			return err
+		}
+		return b.adopt(name, e.mode.Perm())
+	case fs.ModeSymlink:
+		return b.root.Symlink(e.content, name)
+	default:
+		if err := b.writeFile(name, []byte(e.content), e.mode.Perm()); err != nil {
+			return err
+		}
+		return b.adopt(name, e.mode.Perm())
+	}
+}
+
+// writeFile makes a new file: O_EXCL also refuses a link in its place (open(2)).
+func (b *bundle) writeFile(name string, content []byte, perm fs.FileMode) error {
+	f, err := b.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	return errors.Join(err, f.Close())
+}
+
+// adopt gives what was just made to the sandbox's root, whatever the umask.
+func (b *bundle) adopt(name string, perm fs.FileMode) error {
+	if b.uid >= 0 {
+		if err := b.root.Lchown(name, b.uid, b.gid); err != nil {
+			return err
+		}
+	}
+	return b.root.Chmod(name, perm)
+}
+
+// remove takes back what was made; what cannot be removed stays.
+func (b *bundle) remove(dir string) {
+	if b.madeRootfs {
+		_ = b.root.RemoveAll(rootfsDir)
+	}
+	if b.madeConfig {
+		_ = b.root.Remove(configFile)
+	}
+	if b.madeDir {
+		_ = os.Remove(dir)
+	}
 }

@@ -3,9 +3,9 @@ package translate
 import (
 	"fmt"
 	"runtime"
+	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"syscall"
 )
 
 // DeniedGroup is a set of system calls that the sandbox refuses for one reason.
@@ -42,8 +42,8 @@ func Denied() []DeniedGroup {
 	}
 }
 
-// seedCalls are the calls that the seed's README names by category ("29 always"), spelled out, with the later calls of the
-// same kind (kexec_file_load, process_madvise's neighbours, set_mempolicy_home_node, quotactl_fd).
+// seedCalls are the categories of the seed's README ("29 always"), spelled out, with the calls of the same kind that came to the kernel
+// later (set_mempolicy_home_node, quotactl_fd).
 func seedCalls() []string {
 	return []string{
 		"init_module", "finit_module", "delete_module",

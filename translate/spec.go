@@ -22,6 +22,11 @@ const (
 // Spec does not look at the machine: it takes root for empty and binary for a program that is there. Bundle adds what a root with
 // content needs.
 func (c *Config) Spec(args []string, o Options) (*specs.Spec, []string, error) {
+	return c.spec(args, o, []specs.Mount{bindMount(c.Binary, c.target(), "bind")})
+}
+
+// spec is Spec with other mounts behind those of the system.
+func (c *Config) spec(args []string, o Options, mounts []specs.Mount) (*specs.Spec, []string, error) {
 	seccomp, err := seccompProfile(o.arch())
 	if err != nil {
 		return nil, nil, err
@@ -32,7 +37,7 @@ func (c *Config) Spec(args []string, o Options) (*specs.Spec, []string, error) {
 		Process:  c.process(args, o),
 		Root:     &specs.Root{Path: rootfsDir, Readonly: true},
 		Hostname: hostname(c.Name),
-		Mounts:   append(c.systemMounts(ids), bindMount(c.Binary, c.target(), "bind")),
+		Mounts:   append(c.systemMounts(ids), mounts...),
 		Linux: &specs.Linux{
 			UIDMappings:   ids.uids,
 			GIDMappings:   ids.gids,

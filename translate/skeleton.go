@@ -1,0 +1,69 @@
+package translate
+
+import (
+	"io/fs"
+	"path"
+	"strings"
+)
+
+// entry is a file, directory or symbolic link of the rootfs.
+type entry struct {
+	path    string // relative to the rootfs
+	mode    fs.FileMode
+	content string // of a file, or the target of a link
+}
+
+// skeleton is the rootfs: the mount points and, for what b, the content of root, does not have, a minimal /etc and /bin. Nothing is copied
+// from the host: the names of its users and its resolver are none of the sandbox's business, and 127.0.0.53 does not answer there.
+func (c *Config) skeleton(b *base) []entry {
+	entries := []entry{
+		{path: "dev", mode: fs.ModeDir | 0o755},
+		{path: "proc", mode: fs.ModeDir | 0o555},
+		{path: "sys", mode: fs.ModeDir | 0o555},
+		{path: "tmp", mode: fs.ModeDir | 0o755},
+	}
+	entries = append(entries, b.entries()...)
+	if !b.has("etc") {
+		entries = append(entries, c.etc()...)
+	}
+	if !b.has("bin") {
+		entries = append(entries, c.bin()...)
+	}
+	return entries
+}
+
+func (c *Config) etc() []entry {
+	host := hostname(c.Name)
+	return []entry{
+		{path: "etc", mode: fs.ModeDir | 0o755},
+		{path: "etc/passwd", mode: 0o644, content: "root:x:0:0:root:" + homeDir + ":/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"},
+		{path: "etc/group", mode: 0o644, content: "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n"},
+		{path: "etc/hostname", mode: 0o644, content: host + "\n"},
+		{path: "etc/hosts", mode: 0o644, content: "127.0.0.1\tlocalhost " + host + "\n::1\tlocalhost\n"},
+		{path: "etc/resolv.conf", mode: 0o644, content: "# no network\n"},
+	}
+}
+
+// bin is the file that the program is bound on; busybox also gets its usual names, for scripts with `#!/bin/sh` and for programs that start
+// others.
+func (c *Config) bin() []entry {
+	program := path.Base(c.target())
+	entries := []entry{
+		{path: "bin", mode: fs.ModeDir | 0o755},
+		{path: path.Join("bin", program), mode: 0o755},
+	}
+	if program != "busybox" {
+		return entries
+	}
+	for name := range strings.FieldsSeq(busyboxNames) {
+		entries = append(entries, entry{path: path.Join("bin", name), mode: fs.ModeSymlink, content: program})
+	}
+	return entries
+}
+
+// busyboxNames are programs that POSIX or a usual /bin has and that every distribution's busybox contains. "ip" is the one that the seed
+// linked.
+const busyboxNames = `ash awk base64 basename cat chmod chown clear cmp cp cut date dd df diff dirname du echo env expr
+	false find free grep gunzip gzip head hostname id ip kill less ln ls md5sum mkdir mktemp more mv nc nproc od pidof ping ps
+	printf pwd readlink realpath rm rmdir sed seq sh sha256sum sleep sort stat stty sync tail tar tee test time timeout top
+	touch tr true tty uname uniq uptime vi wc wget which whoami xargs yes`
