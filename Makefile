@@ -69,17 +69,14 @@ stage-test: ## run the C stage's tests, plain and with ASan and UBSan
 	@$(MAKE) -C nsexec/stage test asan
 
 .PHONY: integration
-integration: probe $(ZBOX_BUILT) ## run the integration tests on RUNTIME (bin/zbox); needs root
+integration: $(ZBOX_BUILT) ## run the integration tests on RUNTIME (bin/zbox); needs root
+	@tools/deps.sh test
 	RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS)' -count=1 ./tests/integration/...
 
 .PHONY: integration-v2
-integration-v2: probe $(ZBOX_BUILT) ## run them again in a private mount view with cgroup v2 only
-	V2VIEW=1 RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS)' -count=1 ./tests/integration/...
-
-.PHONY: probe
-probe:
+integration-v2: $(ZBOX_BUILT) ## run them again in a private mount view with cgroup v2 only
 	@tools/deps.sh test
-	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o tests/integration/testdata/bin/probe ./tests/integration/probe
+	V2VIEW=1 RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS)' -count=1 ./tests/integration/...
 
 .PHONY: validation
 validation: $(ZBOX_BUILT) ## run the runtime-tools validation suite on RUNTIME; needs root
@@ -142,7 +139,7 @@ deps: ## install the Debian packages that building, testing and checking need (r
 
 .PHONY: clean
 clean: ## remove what was built, but not the pinned tools
-	rm -rf bin nsexec/stage.bin tests/integration/testdata/bin tests/validation/bin bench/bin bench/results
+	rm -rf bin nsexec/stage.bin tests/validation/bin bench/bin bench/results
 	@$(MAKE) -C nsexec/stage clean
 
 .PHONY: help

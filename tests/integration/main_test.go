@@ -1,0 +1,5 @@
+package integration
+
+import "testing"
+
+func TestMain(m *testing.M) { Main(m) }
