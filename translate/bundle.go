@@ -132,19 +132,20 @@ func (b *bundle) write(s *specs.Spec, entries []entry) error {
 
 func (b *bundle) writeEntry(e entry) error {
 	name := path.Join(rootfsDir, e.path)
+	perm := e.mode & (fs.ModePerm | fs.ModeSticky)
 	switch e.mode.Type() {
 	case fs.ModeDir:
-		if err := b.root.Mkdir(name, e.mode.Perm()); err != nil {
+		if err := b.root.Mkdir(name, perm.Perm()); err != nil {
 			return err
 		}
-		return b.adopt(name, e.mode.Perm())
+		return b.adopt(name, perm)
 	case fs.ModeSymlink:
 		return b.root.Symlink(e.content, name)
 	default:
-		if err := b.writeFile(name, []byte(e.content), e.mode.Perm()); err != nil {
+		if err := b.writeFile(name, []byte(e.content), perm); err != nil {
 			return err
 		}
-		return b.adopt(name, e.mode.Perm())
+		return b.adopt(name, perm)
 	}
 }
 

@@ -20,7 +20,8 @@ func (c *Config) skeleton(b *base) []entry {
 		{path: "dev", mode: fs.ModeDir | 0o755},
 		{path: "proc", mode: fs.ModeDir | 0o555},
 		{path: "sys", mode: fs.ModeDir | 0o555},
-		{path: "tmp", mode: fs.ModeDir | 0o755},
+		// runc gives a tmpfs the mode of the directory under it.
+		{path: "tmp", mode: fs.ModeDir | fs.ModeSticky | 0o777},
 	}
 	entries = append(entries, b.entries()...)
 	if !b.has("etc") {
