@@ -59,7 +59,7 @@ type bundle struct {
 	uid, gid int // of the sandbox's root; -1 when that is the caller
 	warnings []string
 	// What of it is ours to remove.
-	madeDir, madeRootfs, madeConfig bool
+	madeDir, madeRootfs bool
 }
 
 func openBundle(dir string, s *specs.Spec) (*bundle, error) {
@@ -126,7 +126,6 @@ func (b *bundle) write(s *specs.Spec, entries []entry) error {
 	if err := enc.Encode(s); err != nil {
 		return err
 	}
-	b.madeConfig = true
 	return b.writeFile(configFile, text.Bytes(), 0o600)
 }
 
@@ -156,7 +155,10 @@ func (b *bundle) writeFile(name string, content []byte, perm fs.FileMode) error 
 		return err
 	}
 	_, err = f.Write(content)
-	return errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err != nil {
+		_ = b.root.Remove(name)
+	}
+	return err
 }
 
 // adopt gives what was just made to the sandbox's root, whatever the umask.
@@ -173,9 +175,6 @@ func (b *bundle) adopt(name string, perm fs.FileMode) error {
 func (b *bundle) remove(dir string) {
 	if b.madeRootfs {
 		_ = b.root.RemoveAll(rootfsDir)
-	}
-	if b.madeConfig {
-		_ = b.root.Remove(configFile)
 	}
 	if b.madeDir {
 		_ = os.Remove(dir)

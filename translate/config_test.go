@@ -1,0 +1,182 @@
+package translate
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// valid is a configuration with one line per field, for tests that change one.
+var valid = []string{
+	`"name": "box"`,
+	`"binary": "/bin/busybox"`,
+	`"root": "/srv/box"`,
+	`"cpu_cores": 2`,
+	`"cpu_limit_percent": 10`,
+	`"memory_limit_mb": 3`,
+	`"network_access": false`,
+	`"port_forwards": []`,
+}
+
+// with is valid with line in place of the one for the same field.
+func with(line string) string {
+	field, _, _ := strings.Cut(line, ":")
+	lines := []string{}
+	for _, l := range valid {
+		if strings.HasPrefix(l, field+":") {
+			l = line
+		}
+		lines = append(lines, l)
+	}
+	return "{\n" + strings.Join(lines, ",\n") + "\n}"
+}
+
+// without is valid without one field.
+func without(field string) string {
+	lines := []string{}
+	for _, l := range valid {
+		if !strings.HasPrefix(l, `"`+field+`":`) {
+			lines = append(lines, l)
+		}
+	}
+	return "{\n" + strings.Join(lines, ",\n") + "\n}"
+}
+
+func TestParseRefusesWithFieldValueAndRange(t *testing.T) {
+	cases := []struct{ name, json, want string }{
+		{"cpu_limit_percent above 100", with(`"cpu_limit_percent": 150`), `c.json: cpu_limit_percent: 150 is out of range 1 to 100`},
+		{"cpu_limit_percent zero", with(`"cpu_limit_percent": 0`), `c.json: cpu_limit_percent: 0 is out of range 1 to 100`},
+		{"cpu_cores zero", with(`"cpu_cores": 0`), `c.json: cpu_cores: 0 is out of range 1 to 8192`},
+		{"cpu_cores negative", with(`"cpu_cores": -1`), `c.json: cpu_cores: -1 is out of range 1 to 8192`},
+		{"cpu_cores above every machine", with(`"cpu_cores": 8193`), `c.json: cpu_cores: 8193 is out of range 1 to 8192`},
+		{"memory_limit_mb zero", with(`"memory_limit_mb": 0`), `c.json: memory_limit_mb: 0 is out of range 1 to 4294967295`},
+		{"memory_limit_mb above the seed's type", with(`"memory_limit_mb": 4294967296`), `c.json: memory_limit_mb: 4294967296 is out of range 1 to 4294967295`},
+		{"host port zero", with(`"port_forwards": [{"host": 0, "sandbox": 80}]`), `c.json: port_forwards[0].host: 0 is out of range 1 to 65535`},
+		{"sandbox port too large", with(`"port_forwards": [{"host": 1, "sandbox": 1}, {"host": 2, "sandbox": 65536}]`), `c.json: port_forwards[1].sandbox: 65536 is out of range 1 to 65535`},
+		{"host port twice", with(`"port_forwards": [{"host": 80, "sandbox": 1}, {"host": 80, "sandbox": 2}]`), `c.json: port_forwards[1].host: 80 is already forwarded by port_forwards[0]`},
+		{"host port missing", with(`"port_forwards": [{"sandbox": 80}]`), `c.json: port_forwards[0].host: missing; it is an integer from 1 to 65535`},
+		{"name empty", with(`"name": ""`), `c.json: name: "" must be 1 to 63 of a-z A-Z 0-9 . _ - and start with a letter or digit`},
+		{"name that leaves the cgroup", with(`"name": "../x"`), `c.json: name: "../x" must be 1 to 63 of a-z A-Z 0-9 . _ - and start with a letter or digit`},
+		{"name with a newline at its end", with(`"name": "x\n"`), `c.json: name: "x\n" must be 1 to 63 of a-z A-Z 0-9 . _ - and start with a letter or digit`},
+		{"name of 64 bytes", with(`"name": "` + strings.Repeat("x", 64) + `"`), `c.json: name: "` + strings.Repeat("x", 64) + `" must be 1 to 63 of a-z A-Z 0-9 . _ - and start with a letter or digit`},
+		{"name of a screenful", with(`"name": "` + strings.Repeat("x", 1000) + `"`), `c.json: name: "` + strings.Repeat("x", 80) + `..." must be 1 to 63 of a-z A-Z 0-9 . _ - and start with a letter or digit`},
+		{"binary relative", with(`"binary": "busybox"`), `c.json: binary: "busybox" must be an absolute path`},
+		{"binary a directory by its slash", with(`"binary": "/bin/"`), `c.json: binary: "/bin/" names a directory`},
+		{"binary the root directory", with(`"binary": "/"`), `c.json: binary: "/" is the host's root directory`},
+		{"binary without a name of its own", with(`"binary": "/bin/.."`), `c.json: binary: "/bin/.." is the host's root directory`},
+		{"root relative", with(`"root": "srv"`), `c.json: root: "srv" must be an absolute path`},
+		{"root empty", with(`"root": ""`), `c.json: root: "" must be an absolute path`},
+		{"root of the host", with(`"root": "/"`), `c.json: root: "/" is the host's root directory`},
+		{"root of the host in other words", with(`"root": "//tmp/../."`), `c.json: root: "//tmp/../." is the host's root directory`},
+		{"root with a zero byte", with(`"root": "/srv\u0000"`), `c.json: root: "/srv\x00" holds a zero byte`},
+		{"root longer than PATH_MAX", with(`"root": "/` + strings.Repeat("x", 4095) + `"`), `c.json: root: "/` + strings.Repeat("x", 79) + `..." is 4096 bytes long, longer than 4095`},
+		{"name missing", without("name"), `c.json: name: missing; it is a string`},
+		{"memory_limit_mb missing", without("memory_limit_mb"), `c.json: memory_limit_mb: missing; it is an integer from 1 to 4294967295`},
+		{"cpu_cores null", with(`"cpu_cores": null`), `c.json: cpu_cores: missing; it is an integer from 1 to 8192`},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := Parse("c.json", []byte(tc.json))
+			if err == nil || err.Error() != tc.want {
+				t.Errorf("got  %v\nwant %s", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestParseTakesOptionalFieldsAbsentOrNull(t *testing.T) {
+	for _, json := range []string{without("network_access"), with(`"network_access": null`), without("port_forwards"), with(`"port_forwards": null`)} {
+		c, err := Parse("c.json", []byte(json))
+		if err != nil {
+			t.Errorf("%s: %v", json, err)
+			continue
+		}
+		if c.NetworkAccess || len(c.PortForwards) != 0 {
+			t.Errorf("%s: got %+v", json, c)
+		}
+	}
+}
+
+func TestLoadTakesTheSeedsExample(t *testing.T) {
+	c, err := Load("../examples/sandbox.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Name != "zbox-sandbox" || c.Binary != "/bin/busybox" || c.Root != "/tmp/zbox_root" || c.CPUCores != 2 || c.CPULimitPercent != 10 ||
+		c.MemoryLimitMB != 3 || !c.NetworkAccess || len(c.PortForwards) != 2 || c.PortForwards[1] != (PortForward{Host: 2222, Sandbox: 22}) {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestLoadReadsAPipeToItsEnd(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		// In pieces: a single read would see the first one only.
+		for _, b := range []byte(with(`"name": "piped"`)) {
+			_, _ = w.Write([]byte{b})
+		}
+		w.Close()
+	}()
+	stdin := os.Stdin
+	os.Stdin = r
+	defer func() { os.Stdin = stdin; r.Close() }()
+	c, err := Load("-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Name != "piped" {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestLoadRefuses(t *testing.T) {
+	large := filepath.Join(t.TempDir(), "large.json")
+	if err := os.WriteFile(large, []byte(with(`"name": "x"`)+strings.Repeat(" ", maxConfigSize)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cases := []struct{ name, path, want string }{
+		{"a file that is not there", "/nonexistent/c.json", "reading the configuration: open /nonexistent/c.json: no such file or directory"},
+		{"a directory", "/", "reading the configuration: read /: is a directory"},
+		{"an endless file", "/dev/zero", "/dev/zero: larger than 1048576 bytes"},
+		{"more than 1 MiB", large, large + ": larger than 1048576 bytes"},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := Load(tc.path)
+			if err == nil || err.Error() != tc.want {
+				t.Errorf("got  %v\nwant %s", err, tc.want)
+			}
+		})
+	}
+}
+
+// FuzzParse: whatever the bytes, Parse ends, and what it takes is a sandbox that Spec can describe.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(with(`"name": "x"`)))
+	f.Add([]byte(with(`"port_forwards": [{"host": 1, "sandbox": 2}, {"host": 2, "sandbox": 2}]`)))
+	f.Add([]byte(`{"name": "x", "nmae": 1}`))
+	f.Add([]byte(`[`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := Parse("c.json", data)
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "c.json:") {
+				t.Errorf("the message does not name the file: %v", err)
+			}
+			return
+		}
+		s, _, err := c.Spec(nil, Options{Arch: "amd64"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if q := *s.Linux.Resources.CPU.Quota; q < 1000 {
+			t.Errorf("quota %d is below the kernel's minimum of 1000", q)
+		}
+		if *s.Linux.Resources.Memory.Limit <= 0 || s.Hostname == "" || strings.ContainsAny(s.Process.Args[0], "\x00") {
+			t.Errorf("accepted %+v", c)
+		}
+	})
+}
