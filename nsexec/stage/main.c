@@ -1,0 +1,56 @@
+/* zbox-nsexec BASE: see "Three channels" in docs/architecture.md. */
+#include "stage.h"
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct stage stage = {
+	.base = -1, .report_fd = -1, .gate_fd = -1, .proc_fd = -1, .root_fd = -1, .null_fd = -1, .empty_fd = -1};
+
+/* Descriptor numbers are small; anything but plain digits is refused. */
+static int parse_base(const char *s)
+{
+	int n = 0;
+	if (!s || !*s)
+		return -1;
+	for (; *s; s++) {
+		if (*s < '0' || *s > '9' || n > 1 << 20)
+			return -1;
+		n = n * 10 + (*s - '0');
+	}
+	return n;
+}
+
+static const void *map_plan(int fd)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		fail(errno, "look at the plan");
+	if (st.st_size <= 0 || st.st_size > ZB_MAX_SIZE)
+		fail(EINVAL, "plan has a wrong size");
+	const void *plan = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (plan == MAP_FAILED)
+		fail(errno, "map the plan");
+	const char *wrong = check_plan(plan, (size_t)st.st_size);
+	if (wrong)
+		fail(EINVAL, wrong);
+	close(fd);
+	return plan;
+}
+
+int main(int argc, char **argv)
+{
+	stage.base = argc == 2 ? parse_base(argv[1]) : -1;
+	if (stage.base < 3) {
+		static const char usage[] = "zbox-nsexec is started by zbox\n";
+		return write(2, usage, sizeof(usage) - 1) < 0 ? 2 : 1;
+	}
+	stage.report_fd = stage.base;
+	/* nothing of the stage may survive execve or reach a hook (CVE-2024-21626) */
+	if (sys_close_range((unsigned)stage.base, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+		fail(errno, "set close-on-exec");
+	stage.umask = umask(0); /* modes of nodes and directories are exact */
+	use_plan(map_plan(stage.base + 1));
+	run_plan();
+}

@@ -1,0 +1,208 @@
+/* The end of the stage: from the working directory to the user's process. */
+#include "stage.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static char found[PATH_SIZE]; /* by find, for exec */
+
+static int open_directory_at(const char *path, uint32_t create)
+{
+	/* /proc/self/fd/N would leave the container through a descriptor (CVE-2024-21626) */
+	int fd = sys_openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS);
+	if (fd < 0 && errno == ELOOP && sys_openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, 0) >= 0)
+		fail(ELOOP, "change to ", path, ": current working directory is outside of container mount namespace root");
+	if (fd < 0 && errno == ENOENT && create) {
+		need_root();
+		return open_target(path, TARGET_DIR, 0);
+	}
+	return fd;
+}
+
+void step_chdir(const struct zb_chdir *s)
+{
+	static char now[PATH_SIZE];
+	const char *path = text(s->path);
+	int fd = open_directory_at(path, s->create);
+	if (fd < 0 || fchdir(fd) < 0)
+		fail(errno, "change to ", path);
+	close(fd);
+	if (sys_getcwd(now, sizeof(now)) < 0)
+		fail(errno, "find out the working directory");
+	if (now[0] != '/')
+		fail(ENOENT, "change to ", path, ": current working directory is outside of container mount namespace root");
+}
+
+/* An error, or 0 for an executable file. */
+static int try_program(const char *path)
+{
+	struct stat st;
+	if (stat(path, &st) < 0)
+		return errno;
+	if (!S_ISREG(st.st_mode))
+		return EACCES;
+	return sys_access_exec(path) < 0 ? errno : 0;
+}
+
+static bool join(const char *dir, size_t length, const char *name)
+{
+	size_t n = strlen(name);
+	if (length == 0) { /* an empty element is the working directory */
+		dir = ".";
+		length = 1;
+	}
+	if (length + 1 + n + 1 > sizeof(found))
+		return false;
+	memcpy(found, dir, length);
+	found[length] = '/';
+	memcpy(found + length + 1, name, n + 1);
+	return true;
+}
+
+static void search(const char *name, const char *path)
+{
+	int error = ENOENT;
+	for (const char *dir = path; *path;) {
+		size_t length = strcspn(dir, ":");
+		int e = join(dir, length, name) ? try_program(found) : ENAMETOOLONG;
+		if (e == 0)
+			return;
+		if (e != ENOENT && e != ENOTDIR && e != ENAMETOOLONG)
+			error = e;
+		if (!dir[length])
+			break;
+		dir += length + 1;
+	}
+	if (error == ENOENT)
+		fail(ENOENT, "executable file not found in $PATH: \"", name, "\"");
+	fail(error, "\"", name, "\"");
+}
+
+static void find_program(const char *name, const char *path)
+{
+	if (!*name)
+		fail(ENOENT, "no program");
+	if (!strchr(name, '/')) {
+		search(name, path);
+		return;
+	}
+	if (strlen(name) >= sizeof(found))
+		fail(ENAMETOOLONG, "\"", name, "\"");
+	int error = try_program(name);
+	if (error)
+		fail(error, "\"", name, "\"");
+	memcpy(found, name, strlen(name) + 1);
+}
+
+/* The effective capabilities that the program is executed with. */
+static uint64_t capabilities_at_exec(uint64_t now)
+{
+	for (const struct zb_step *step = next_step(NULL); step; step = next_step(step))
+		if (step->op == ZB_OP_CAPSET)
+			return now & ((const struct zb_capset *)(const void *)step)->effective;
+	return now;
+}
+
+void step_find(const struct zb_find *s)
+{
+	uint64_t effective, permitted, inheritable;
+	if (sys_capget(&effective, &permitted, &inheritable) < 0)
+		fail(errno, "look at the capabilities");
+	uint64_t later = capabilities_at_exec(effective);
+	if (later != effective && sys_capset(later, permitted, inheritable) < 0)
+		fail(errno, "set capabilities");
+	find_program(text(s->program), text(s->path));
+	if (later != effective && sys_capset(effective, permitted, inheritable) < 0)
+		fail(errno, "set capabilities");
+}
+
+/* Only who made the socket, root and the container's own user may start it. */
+static bool may_start(int listening, int connection)
+{
+	struct ucred maker, peer;
+	socklen_t maker_size = sizeof(maker), peer_size = sizeof(peer);
+	if (getsockopt(listening, SOL_SOCKET, SO_PEERCRED, &maker, &maker_size) < 0 ||
+	    getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) < 0)
+		return false;
+	return peer.uid == 0 || peer.uid == maker.uid || peer.uid == geteuid();
+}
+
+static bool says_go(int connection)
+{
+	struct zb_ack ack;
+	ssize_t n;
+	do {
+		n = recv(connection, &ack, sizeof(ack), 0);
+	} while (n < 0 && errno == EINTR);
+	return n == sizeof(ack) && ack.kind == ZB_ACK_GO;
+}
+
+void step_wait_start(const struct zb_wait_start *s)
+{
+	int listening = plan_fd(s->fd);
+	send_report(ZB_REPORT_CREATED, 0, -1);
+	close(stage.report_fd);
+	stage.report_fd = -1;
+	while (stage.report_fd < 0) {
+		int connection = accept4(listening, NULL, NULL, SOCK_CLOEXEC);
+		if (connection < 0) {
+			if (errno == EINTR || errno == ECONNABORTED)
+				continue;
+			_exit(1); /* nobody is there to be told */
+		}
+		if (may_start(listening, connection) && says_go(connection))
+			stage.report_fd = connection;
+		else
+			close(connection);
+	}
+	close(listening);
+}
+
+/* Whether a step behind this one still uses the descriptor. */
+static bool needed(int fd, const struct zb_step *step)
+{
+	if (fd == stage.report_fd || fd == stage.root_fd)
+		return true;
+	for (step = next_step(step); step; step = next_step(step)) {
+		if (step->op == ZB_OP_PROC_WRITE && fd == stage.proc_fd)
+			return true;
+		if (step->op == ZB_OP_WAIT_START && fd == plan_fd(((const struct zb_wait_start *)(const void *)step)->fd))
+			return true;
+		if (step->op == ZB_OP_HOOK && fd == plan_fd(((const struct zb_hook *)(const void *)step)->fd))
+			return true;
+	}
+	return false;
+}
+
+void step_close_fds(const struct zb_close_fds *s)
+{
+	stage.keep = s->keep;
+	unsigned first = 3 + s->keep;
+	/* the stage's own descriptors are far below this; above there is nothing to keep */
+	unsigned end = (unsigned)stage.base + 64;
+	for (unsigned fd = first; fd < end; fd++) {
+		if (!needed((int)fd, &s->step))
+			continue;
+		if (fd > first && sys_close_range(first, fd - 1, 0) < 0)
+			fail(errno, "close descriptors");
+		first = fd + 1;
+	}
+	if (sys_close_range(first, ~0u, 0) < 0)
+		fail(errno, "close descriptors");
+}
+
+_Noreturn void step_exec(const struct zb_exec *s)
+{
+	if (!*found) {
+		const char *program = s->args.length ? list_text(s->args, 0) : "";
+		find_program(program, "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	}
+	char **args = vector(s->args, found), **env = vector(s->env, NULL);
+	umask(stage.umask);
+	if (sys_close_range(3 + stage.keep, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+		fail(errno, "set close-on-exec");
+	execve(found, args, env);
+	explain_exec(errno, found);
+}

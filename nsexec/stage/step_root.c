@@ -1,0 +1,136 @@
+/* The container's root: from a directory of the host to the root of the mount namespace. */
+#include "stage.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+void set_propagation(int mount, uint64_t propagation, const char *where)
+{
+	if (!propagation)
+		return;
+	unsigned recursive = propagation & MS_REC ? AT_RECURSIVE : 0;
+	if (sys_mount_setattr(mount, recursive, 0, 0, propagation & ~(uint64_t)MS_REC) < 0)
+		fail(errno, "set the propagation of ", where);
+}
+
+static int open_directory(const char *path)
+{
+	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		fail(errno, "open ", path);
+	return fd;
+}
+
+void step_propagation(const struct zb_propagation *s)
+{
+	int fd = open_directory("/");
+	stage.propagation = s->flags & ~(uint64_t)MS_REC;
+	set_propagation(fd, stage.propagation | MS_REC, "/");
+	close(fd);
+}
+
+/* pivot_root refuses a new root below a shared mount, and what is mounted on one would show up on the host. The mount that
+ * holds a directory is the one that takes a propagation: a directory that is no mount point answers EINVAL. */
+static void make_holder_private(const char *path)
+{
+	int fd = open_directory(path);
+	struct stat here, up;
+	while (sys_mount_setattr(fd, 0, 0, 0, MS_PRIVATE) < 0) {
+		if (errno != EINVAL)
+			fail(errno, "make the mount of ", path, " private");
+		int parent = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (parent < 0 || fstat(fd, &here) < 0 || fstat(parent, &up) < 0)
+			fail(errno, "open a parent of ", path);
+		close(fd);
+		fd = parent;
+		if (here.st_ino == up.st_ino && here.st_dev == up.st_dev)
+			break; /* the root of a chroot */
+	}
+	close(fd);
+}
+
+void step_root(const struct zb_root *s)
+{
+	const char *path = text(s->path);
+	int tree = plan_fd(s->fd);
+	int target = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	keep_null();
+	if (target < 0 && (tree < 0 || errno != EACCES))
+		fail(errno, "open root ", path);
+	if (target < 0) {
+		/* zbox opened the tree for a user who cannot reach the path; any directory can hold it */
+		path = "/";
+		target = open_directory(path);
+	}
+	if (tree < 0) {
+		tree = sys_open_tree(target, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | AT_RECURSIVE);
+		if (tree < 0)
+			fail(errno, "clone the tree of root ", path);
+	} else {
+		set_propagation(tree, (stage.propagation == MS_PRIVATE ? MS_PRIVATE : MS_SLAVE) | MS_REC, path);
+	}
+	make_holder_private(path);
+	if (sys_move_mount(tree, target) < 0)
+		fail(errno, "mount root ", path);
+	close(target);
+	keep_root(tree);
+}
+
+static void reopen_root(void)
+{
+	if (chdir("/") < 0)
+		fail(errno, "change to /");
+	keep_root(open_directory("/"));
+}
+
+/* The old root is stacked on the new one and detached from there: no directory in the rootfs is needed (pivot_root(2)). */
+void step_pivot_root(void)
+{
+	int old = open_directory("/");
+	if (fchdir(need_root()) < 0)
+		fail(errno, "change to the root");
+	if (sys_pivot_root(".", ".") < 0)
+		fail(errno, "pivot_root");
+	/* unmounting below a shared mount would unmount on the host, too */
+	if (stage.propagation != MS_PRIVATE && sys_mount_setattr(old, AT_RECURSIVE, 0, 0, MS_SLAVE) < 0)
+		fail(errno, "separate the old root");
+	if (fchdir(old) < 0 || sys_umount2(".", MNT_DETACH) < 0)
+		fail(errno, "detach the old root");
+	close(old);
+	reopen_root();
+}
+
+/* A full procfs or sysfs elsewhere in the namespace would let a user namespace mount fresh ones without the masks. */
+void step_move_root(void)
+{
+	static const char *const full[] = {"/proc", "/sys"};
+	int fd = need_root();
+	int old = open_directory("/");
+	for (size_t i = 0; i < sizeof(full) / sizeof(*full); i++)
+		if (sys_umount2(full[i], MNT_DETACH) < 0 && errno != EINVAL && errno != ENOENT)
+			fail(errno, "unmount the host's ", full[i]);
+	if (fchdir(fd) < 0)
+		fail(errno, "change to the root");
+	if (sys_move_mount(fd, old) < 0)
+		fail(errno, "move the root to /");
+	close(old);
+	if (chroot(".") < 0)
+		fail(errno, "chroot");
+	reopen_root();
+}
+
+void step_chroot(void)
+{
+	if (fchdir(need_root()) < 0)
+		fail(errno, "change to the root");
+	if (chroot(".") < 0)
+		fail(errno, "chroot");
+	reopen_root();
+}
+
+void step_root_attr(const struct zb_root_attr *s)
+{
+	if (s->attr_set && sys_mount_setattr(need_root(), 0, s->attr_set, 0, 0) < 0)
+		fail(errno, "set the attributes of the root");
+	set_propagation(need_root(), s->propagation, "the root");
+}
