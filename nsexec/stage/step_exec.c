@@ -163,7 +163,7 @@ void step_wait_start(const struct zb_wait_start *s)
 /* Whether a step behind this one still uses the descriptor. */
 static bool needed(int fd, const struct zb_step *step)
 {
-	if (fd == stage.report_fd || fd == stage.root_fd)
+	if (fd == stage.report_fd)
 		return true;
 	for (step = next_step(step); step; step = next_step(step)) {
 		if (step->op == ZB_OP_PROC_WRITE && fd == stage.proc_fd)
@@ -179,6 +179,7 @@ static bool needed(int fd, const struct zb_step *step)
 void step_close_fds(const struct zb_close_fds *s)
 {
 	stage.keep = s->keep;
+	stage.root_fd = -1; /* need_root opens it again */
 	unsigned first = 3 + s->keep;
 	/* the stage's own descriptors are far below this; above there is nothing to keep */
 	unsigned end = (unsigned)stage.base + 64;
@@ -193,12 +194,20 @@ void step_close_fds(const struct zb_close_fds *s)
 		fail(errno, "close descriptors");
 }
 
+/* Without a find step (plans made by hand): PATH comes from the new environment, as with execvpe(3). */
+static void find_late(const struct zb_exec *s)
+{
+	const char *path = "/bin:/usr/bin";
+	for (uint32_t i = 0; i < s->env.length; i++)
+		if (strncmp(list_text(s->env, i), "PATH=", 5) == 0)
+			path = list_text(s->env, i) + 5;
+	find_program(s->args.length ? list_text(s->args, 0) : "", path);
+}
+
 _Noreturn void step_exec(const struct zb_exec *s)
 {
-	if (!*found) {
-		const char *program = s->args.length ? list_text(s->args, 0) : "";
-		find_program(program, "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-	}
+	if (!*found)
+		find_late(s);
 	char **args = vector(s->args, found), **env = vector(s->env, NULL);
 	umask(stage.umask);
 	if (sys_close_range(3 + stage.keep, ~0u, CLOSE_RANGE_CLOEXEC) < 0)

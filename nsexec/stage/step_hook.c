@@ -61,7 +61,7 @@ static void start_hook(struct hook *h)
 		.flags = LINUX_CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&h->pidfd, .exit_signal = SIGCHLD};
 	int pid = sys_clone3(&clone);
 	if (pid < 0)
-		fail_hook(errno, s, "fork", "");
+		fail_hook(errno, s, "could not be forked", "");
 	if (pid == 0)
 		exec_hook(s, input[0], status[1], args, env);
 	close(input[0]);
@@ -72,10 +72,10 @@ static void start_hook(struct hook *h)
 	} while (n < 0 && errno == EINTR);
 	close(status[0]);
 	if (n == sizeof(error))
-		fail_hook(error, s, "execve", "");
+		fail_hook(error, s, "could not be executed", "");
 	h->input = input[1];
 	if (fcntl(h->input, F_SETFL, O_NONBLOCK) < 0)
-		fail_hook(errno, s, "stdin", "");
+		fail_hook(errno, s, "could not be given its stdin", "");
 }
 
 /* Writes as much of the state as the pipe takes. A hook may well not read it. */
@@ -112,7 +112,7 @@ static void await_hook(struct hook *h)
 		}
 		int n = poll(events, h->input >= 0 ? 2 : 1, left > INT32_MAX ? INT32_MAX : (int)left);
 		if (n < 0 && errno != EINTR)
-			fail_hook(errno, h->step, "wait", "");
+			fail_hook(errno, h->step, "could not be waited for", "");
 		if (n > 0 && events[0].revents)
 			return;
 		if (n > 0 && h->input >= 0 && events[1].revents)
@@ -126,7 +126,7 @@ static void judge_hook(const struct hook *h)
 	memset(&info, 0, sizeof(info));
 	while (waitid((idtype_t)3 /* P_PIDFD */, (id_t)h->pidfd, &info, WEXITED) < 0)
 		if (errno != EINTR)
-			fail_hook(errno, h->step, "wait", "");
+			fail_hook(errno, h->step, "could not be waited for", "");
 	if (info.si_code != CLD_EXITED)
 		fail_hook(0, h->step, "was killed by signal ", decimal((uint64_t)info.si_status));
 	if (info.si_status != 0)
