@@ -45,7 +45,7 @@ install: build ## install bin/zbox below PREFIX (/usr/local), with DESTDIR in fr
 demo: ## build, run examples/sandbox.json and print what the sandbox sees of its limits
 	@tools/deps.sh demo
 	@$(MAKE) build
-	@examples/demo.sh bin/zbox
+	bin/zbox -c examples/sandbox.json -- sh -c "$$(cat examples/limits.sh)"
 
 ##@ Prove
 

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"os"
+	"os/exec"
 	"reflect"
 	"slices"
 	"strconv"
@@ -374,9 +375,10 @@ func TestListenFDsAreHandedToTheProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	cmd := r.RunCommand(NewBundle(t))
+	run := r.RunCommand(NewBundle(t))
+	// sd_listen_fds(3): only for the process whose number LISTEN_PID is.
+	cmd := exec.Command("sh", append([]string{"-c", `LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"`, "sh"}, run.Args...)...)
 	cmd.ExtraFiles = []*os.File{f}
-	cmd.Env = append(os.Environ(), "LISTEN_FDS=1", "LISTEN_PID=1")
 	seen := decodeReport(t, r.DoCommand(cmd).Stdout)
 	if !strings.HasSuffix(seen.FDs[3], "passwd") || len(seen.FDs) != 4 {
 		t.Errorf("open descriptors %v, want the file at 3", seen.FDs)
