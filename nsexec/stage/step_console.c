@@ -63,7 +63,7 @@ static int open_console(void)
 	if (target < 0 || fstat(target, &st) < 0)
 		fail(errno, "open /dev/console");
 	if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
-		fail(EEXIST, "/dev/console is something else");
+		fail(EEXIST, "another kind of file is at /dev/console");
 	close(parent);
 	return target;
 }

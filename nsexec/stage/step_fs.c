@@ -30,7 +30,7 @@ static int existing_node(int parent, const char *name, const struct zb_device *s
 		fail(errno, "look at ", text(s->path));
 	*kept = same_node(&st, s->mode, makedev(s->major, s->minor));
 	if (!*kept && !(s->bind.length && S_ISREG(st.st_mode)))
-		fail(EEXIST, text(s->path), " is something else");
+		fail(EEXIST, "another kind of file is at ", text(s->path));
 	return fd;
 }
 
@@ -66,7 +66,7 @@ static void make_node(int parent, const char *name, const struct zb_device *s)
 	if (fd < 0 || fstat(fd, &st) < 0)
 		fail(errno, "open ", text(s->path));
 	if (!same_node(&st, s->mode, makedev(s->major, s->minor)))
-		fail(EEXIST, text(s->path), " was replaced");
+		fail(EEXIST, "another file was put at ", text(s->path));
 	if ((st.st_uid != s->uid || st.st_gid != s->gid) && fchownat(fd, "", s->uid, s->gid, AT_EMPTY_PATH) < 0)
 		fail(errno, "set the owner of ", text(s->path));
 	close(fd);

@@ -108,7 +108,8 @@ static void await_hook(struct hook *h)
 		int64_t left = h->deadline ? h->deadline - now_ms() : -1;
 		if (h->deadline && left <= 0) {
 			sys_pidfd_kill(h->pidfd);
-			fail_hook(ETIMEDOUT, h->step, "took longer than its timeout of ", decimal(h->step->timeout));
+			fail(ETIMEDOUT, text(h->step->kind), " hook ", text(h->step->path), " took longer than its timeout of ",
+			     decimal(h->step->timeout), " s");
 		}
 		int n = poll(events, h->input >= 0 ? 2 : 1, left > INT32_MAX ? INT32_MAX : (int)left);
 		if (n < 0 && errno != EINTR)
