@@ -15,6 +15,8 @@ type Request struct {
 
 	// CgroupPath is the container's cgroup as libzbox will make it, for the text and the cgroup mounts; "" without one.
 	CgroupPath string
+	// CgroupPaths are the container's absolute cgroup directories by v1 controller.
+	CgroupPaths map[string]string
 	// CloneIntoCgroup: the cgroup exists before the stage, on v2, so that init is born in it.
 	CloneIntoCgroup bool
 
@@ -46,7 +48,8 @@ type ExecRequest struct {
 	OwnUserns bool
 	// JoinTypes is the mask of CLONE_NEW* in which the container's init differs from zbox.
 	JoinTypes uint64
-	// CgroupFD hands a cgroup v2 directory over to be born in: true when libzbox will put it at descriptor 1 (0 is the pidfd).
+	// CgroupPath is the container's cgroup, "" without one; CloneIntoCgroup as in Request.
+	CgroupPath      string
 	CloneIntoCgroup bool
 	PreserveFDs     int
 	Filter          []byte

@@ -98,6 +98,8 @@ func (*Exec) Name() string          { return "exec" }
 func (*Exec) stage() uint32         { return 47 }
 func (*CgroupCreate) Name() string  { return "cgroup_create" }
 func (*CgroupCreate) host()         {}
+func (*OpenCgroup) Name() string    { return "open_cgroup" }
+func (*OpenCgroup) host()           {}
 func (*CgroupJoin) Name() string    { return "cgroup_join" }
 func (*CgroupJoin) host()           {}
 func (*OpenTree) Name() string      { return "open_tree" }

@@ -16,6 +16,12 @@ type CgroupCreate struct {
 	FD     FD
 }
 
+// OpenCgroup opens the directory of an existing container's cgroup v2 (exec) and hands it over as FD for Clone.
+type OpenCgroup struct {
+	FD   FD
+	Path string
+}
+
 // CgroupJoin moves the container's init process into the cgroup (v1 and the systemd driver).
 type CgroupJoin struct {
 	Path string

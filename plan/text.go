@@ -284,6 +284,7 @@ func (s *CgroupCreate) Text() string {
 	return text
 }
 
+func (s *OpenCgroup) Text() string { return "open the cgroup " + s.Path }
 func (s *CgroupJoin) Text() string { return "move the init process into the cgroup " + s.Path }
 
 func (s *OpenTree) Text() string {

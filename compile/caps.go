@@ -1,0 +1,93 @@
+package compile
+
+import (
+	"fmt"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/bxrne/zbox/plan"
+)
+
+// capabilityNames in the order of their numbers (linux/capability.h).
+var capabilityNames = []string{
+	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
+	"CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_IPC_LOCK",
+	"CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT", "CAP_SYS_ADMIN",
+	"CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD", "CAP_LEASE",
+	"CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG", "CAP_WAKE_ALARM",
+	"CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
+}
+
+// Capabilities are the names of all capabilities that zbox knows, for the features document.
+func Capabilities() []string { return append([]string(nil), capabilityNames...) }
+
+// capMask turns names into a mask. Unknown and unavailable ones are warnings, not errors (config.md, "capabilities").
+func (c *compiler) capMask(set string, names []string) uint64 {
+	var mask uint64
+	for i, name := range names {
+		origin := fmt.Sprintf("process.capabilities.%s[%d]", set, i)
+		number := -1
+		for n, known := range capabilityNames {
+			if strings.EqualFold(known, name) {
+				number = n
+			}
+		}
+		switch {
+		case number < 0:
+			c.warn("%s: %q is not a capability that zbox knows", origin, name)
+		case uint32(number) > c.req.Facts.LastCap || c.req.Facts.Caps&(1<<number) == 0:
+			c.warn("%s: %s is not available here", origin, name)
+		default:
+			mask |= 1 << number
+		}
+	}
+	return mask
+}
+
+// capSets are the five sets as masks. Without process.capabilities all are empty.
+func (c *compiler) capSets() (bounding, effective, permitted, inheritable, ambient uint64) {
+	caps := c.process.Capabilities
+	if caps == nil {
+		caps = &specs.LinuxCapabilities{}
+	}
+	warned := c.warnings
+	bounding = c.capMask("bounding", caps.Bounding)
+	effective = c.capMask("effective", caps.Effective)
+	permitted = c.capMask("permitted", caps.Permitted)
+	inheritable = c.capMask("inheritable", caps.Inheritable)
+	ambient = c.capMask("ambient", caps.Ambient)
+	if c.capsWarned {
+		c.warnings = warned
+	}
+	c.capsWarned = true
+	return bounding, effective, permitted, inheritable, ambient
+}
+
+func (c *compiler) bounding() error {
+	bounding, _, _, _, _ := c.capSets()
+	c.add("process.capabilities.bounding", &plan.Bounding{Keep: bounding})
+	return nil
+}
+
+// capabilities sets the final sets. Nothing is inheritable unless it is listed there (CVE-2022-29162).
+func (c *compiler) capabilities() {
+	_, effective, permitted, inheritable, ambient := c.capSets()
+	c.add("process.capabilities", &plan.Capset{Effective: effective & permitted, Permitted: permitted, Inheritable: inheritable})
+	// An ambient capability must be permitted and inheritable (capabilities(7)); others cannot be raised.
+	usable := ambient & permitted & inheritable
+	if missing := ambient &^ usable; missing != 0 {
+		c.warn("process.capabilities.ambient: %s left out: an ambient capability must be permitted and inheritable too", maskNames(missing))
+	}
+	c.add("process.capabilities.ambient", &plan.Ambient{Caps: usable})
+}
+
+func maskNames(mask uint64) string {
+	var names []string
+	for n, name := range capabilityNames {
+		if mask&(1<<n) != 0 {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
