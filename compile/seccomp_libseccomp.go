@@ -29,9 +29,9 @@ func Filter(p *specs.LinuxSeccomp) ([]byte, error) {
 	if err := checkNotify(p); err != nil {
 		return nil, err
 	}
-	standard, err := seccompAction(p.DefaultAction, p.DefaultErrnoRet)
+	standard, err := seccompAction("defaultAction", p.DefaultAction, "defaultErrnoRet", p.DefaultErrnoRet)
 	if err != nil {
-		return nil, fmt.Errorf("default%w", capitalized(err))
+		return nil, err
 	}
 	filter, err := seccomp.NewFilter(standard)
 	if err != nil {
@@ -173,14 +173,16 @@ var seccompActions = map[specs.LinuxSeccompAction]seccomp.ScmpAction{
 }
 
 // seccompAction adds the value to an action that has one: 16 bits, EPERM when it is not given.
-func seccompAction(name specs.LinuxSeccompAction, value *uint) (seccomp.ScmpAction, error) {
+func seccompAction(
+	field string, name specs.LinuxSeccompAction, valueField string, value *uint,
+) (seccomp.ScmpAction, error) {
 	action, ok := seccompActions[name]
 	if !ok {
-		return 0, fmt.Errorf("action: unknown action %q", name)
+		return 0, fmt.Errorf("%s: unknown action %q", field, name)
 	}
 	if action != seccomp.ActErrno && action != seccomp.ActTrace {
 		if value != nil {
-			return 0, fmt.Errorf("errnoRet: %s takes no value", name)
+			return 0, fmt.Errorf("%s: %s takes no value", valueField, name)
 		}
 		return action, nil
 	}
@@ -189,21 +191,16 @@ func seccompAction(name specs.LinuxSeccompAction, value *uint) (seccomp.ScmpActi
 		code = *value
 	}
 	if code > 0xffff {
-		return 0, fmt.Errorf("errnoRet: %d does not fit in 16 bits", code)
+		return 0, fmt.Errorf("%s: %d does not fit in 16 bits", valueField, code)
 	}
 	return action.SetReturnCode(int16(code)), nil
 }
 
-// capitalized makes "action: ..." fit behind "default", without losing the error.
-func capitalized(err error) error {
-	return fmt.Errorf("%s", strings.ToUpper(err.Error()[:1])+err.Error()[1:])
-}
-
 // addRule adds one entry of syscalls and returns how many calls that made rules of. Its errors begin with the place in the entry.
 func addRule(filter *seccomp.ScmpFilter, rule *specs.LinuxSyscall, standard seccomp.ScmpAction) (int, error) {
-	action, err := seccompAction(rule.Action, rule.ErrnoRet)
+	action, err := seccompAction(".action", rule.Action, ".errnoRet", rule.ErrnoRet)
 	if err != nil {
-		return 0, fmt.Errorf(".%w", err)
+		return 0, err
 	}
 	alternatives, err := conditions(rule.Args)
 	if err != nil {
