@@ -52,10 +52,16 @@ func TestHooksRunInTheirOrder(t *testing.T) {
 			CreateRuntime:   []specs.Hook{l.hook("createRuntime1", ""), l.hook("createRuntime2", "")},
 			CreateContainer: []specs.Hook{l.hook("createContainer1", ""), l.hook("createContainer2", "")},
 			StartContainer:  []specs.Hook{l.hook("startContainer1", ""), l.hook("startContainer2", "")},
-			Poststart:       []specs.Hook{l.hook("poststart1", ""), l.hook("poststart2", "")},
 			Poststop:        []specs.Hook{l.hook("poststop1", ""), l.hook("poststop2", "")},
 		}
 	})
+	started := []string{"startContainer1", "startContainer2"}
+	if IsZbox() { // runc 1.1 runs poststart hooks in create
+		b.Change(func(s *specs.Spec) {
+			s.Hooks.Poststart = []specs.Hook{l.hook("poststart1", ""), l.hook("poststart2", "")}
+		})
+		started = append(started, "poststart1", "poststart2")
+	}
 	c := r.Create(b)
 	created := []string{"prestart1", "prestart2", "createRuntime1", "createRuntime2", "createContainer1", "createContainer2"}
 	if got := l.lines(); !slices.Equal(got, created) {
@@ -63,9 +69,9 @@ func TestHooksRunInTheirOrder(t *testing.T) {
 	}
 	r.Must("start", c.ID)
 	c.WaitStopped()
-	started := slices.DeleteFunc(l.lines()[len(created):], func(line string) bool { return line == "process" })
-	if want := []string{"startContainer1", "startContainer2", "poststart1", "poststart2"}; !slices.Equal(started, want) {
-		t.Errorf("hooks of start: %v, want %v", started, want)
+	got := slices.DeleteFunc(l.lines()[len(created):], func(line string) bool { return line == "process" })
+	if !slices.Equal(got, started) {
+		t.Errorf("hooks of start: %v, want %v", got, started)
 	}
 	before := len(l.lines())
 	c.Delete()
@@ -88,6 +94,9 @@ func TestHooksGetTheStateOnStdin(t *testing.T) {
 		{"poststop", func(h *specs.Hooks, l []specs.Hook) { h.Poststop = l }, []string{"stopped"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			if test.name == "poststart" {
+				ZboxOnly(t, "runc 1.1 runs poststart hooks in create")
+			}
 			r := New(t)
 			l := newHookLog(t)
 			b := NewBundle(t, l.visible(), Sleep, func(s *specs.Spec) {
@@ -112,8 +121,13 @@ func TestHooksGetTheStateOnStdin(t *testing.T) {
 			if !slices.Contains(test.status, s.Status) {
 				t.Errorf("status %s, want one of %v", s.Status, test.status)
 			}
-			if test.name != "poststop" && s.Pid != c.Pid {
-				t.Errorf("pid %d, want %d", s.Pid, c.Pid)
+			// runtime-spec, state: the number as seen by the runtime, or in the container's namespaces as seen there.
+			want := c.Pid
+			if strings.HasSuffix(test.name, "Container") {
+				want = 1
+			}
+			if test.name != "poststop" && s.Pid != want {
+				t.Errorf("pid %d, want %d", s.Pid, want)
 			}
 		})
 	}
@@ -237,7 +251,7 @@ func TestFailingPoststopHookIsAWarning(t *testing.T) {
 	if IsZbox() && !strings.Contains(res.Stderr, "poststop") {
 		t.Errorf("stderr %q does not warn of the poststop hook", res.Stderr)
 	}
-	if got := l.lines(); !slices.Equal(got, []string{"second"}) {
+	if got := l.lines(); IsZbox() && !slices.Equal(got, []string{"second"}) { // runc 1.1 stops at the first
 		t.Errorf("the second hook: %v, want it to have run", got)
 	}
 }

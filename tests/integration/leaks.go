@@ -53,6 +53,17 @@ func leftProcesses() []string {
 	return found
 }
 
+// reapAdopted reaps the dead children that are not the runtime's own processes, whose starter waits for them.
+func reapAdopted() {
+	for _, pid := range children() {
+		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+		comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		if err != nil && exe == "" && !strings.HasPrefix(filepath.Base(runtimePath()), strings.TrimSpace(string(comm))) {
+			_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
+		}
+	}
+}
+
 func children() []int {
 	var pids []int
 	lists, _ := filepath.Glob("/proc/self/task/*/children")

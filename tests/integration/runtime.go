@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -65,7 +66,7 @@ func New(t *testing.T) *Runtime {
 	// Runs before the leak check: clean-ups go backwards.
 	t.Cleanup(func() {
 		for _, id := range r.ids {
-			if res := r.Do("delete", "--force", id); res.Code != 0 {
+			if res := r.doReaping("delete", "--force", id); res.Code != 0 {
 				t.Errorf("delete --force %s: exit %d: %s", id, res.Code, res.Stderr)
 			}
 		}
@@ -110,6 +111,27 @@ func (r *Runtime) DoCommand(cmd *exec.Cmd) Result {
 		r.t.Fatalf("running %v: %v", cmd.Args, err)
 	}
 	return Result{Stdout: r.read(files[0].Name()), Stderr: r.read(files[1].Name()), Code: exitCode(cmd.ProcessState)}
+}
+
+// doReaping is Do for a command that ends processes: dead ones that the test has adopted would keep their pid namespace,
+// and so the container's first process, from going away.
+func (r *Runtime) doReaping(args ...string) Result {
+	r.t.Helper()
+	stop, done := make(chan struct{}), make(chan struct{})
+	cmd := r.Command(args...)
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(5 * time.Millisecond):
+				reapAdopted()
+			}
+		}
+	}()
+	defer func() { close(stop); <-done }()
+	return r.DoCommand(cmd)
 }
 
 func exitCode(s *os.ProcessState) int {

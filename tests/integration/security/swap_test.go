@@ -1,0 +1,100 @@
+package security
+
+import (
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bxrne/zbox/tests/integration"
+)
+
+const (
+	raceRounds = 200
+	raceTime   = 9 * time.Second
+	raceFloor  = 40 // rounds that a race is played whatever time it takes
+)
+
+// swapper exchanges two names as fast as it can, as another container with the same volume would.
+type swapper struct {
+	t       *testing.T
+	a, b    string
+	stop    atomic.Bool
+	swaps   atomic.Int64
+	stopped chan error
+}
+
+// swap starts exchanging the names a and b; Stop leaves them as they were.
+func swap(t *testing.T, a, b string) *swapper {
+	t.Helper()
+	s := &swapper{t: t, a: a, b: b, stopped: make(chan error)}
+	go func() {
+		for !s.stop.Load() || s.swaps.Load()%2 != 0 {
+			if err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE); err != nil {
+				s.stopped <- err
+				return
+			}
+			s.swaps.Add(1)
+		}
+		s.stopped <- nil
+	}()
+	return s
+}
+
+func (s *swapper) Stop() {
+	s.t.Helper()
+	s.stop.Store(true)
+	if err := <-s.stopped; err != nil {
+		s.t.Fatalf("exchanging %s and %s: %v", s.a, s.b, err)
+	}
+	if s.swaps.Load() < 1000 {
+		s.t.Errorf("only %d swaps: the race was not played", s.swaps.Load())
+	}
+}
+
+// race runs the bundle many times against a swapper of a and b, and calls ran for every run. A runtime may refuse what it
+// finds half-way, but some rounds have to run.
+func race(t *testing.T, r *integration.Runtime, b *integration.Bundle, one, other string, ran func(integration.Result)) {
+	t.Helper()
+	id := r.ID("race")
+	b.PlaceCgroup(id)
+	s := swap(t, one, other)
+	rounds, successes, refusal := 0, 0, ""
+	for begun := time.Now(); rounds < raceFloor || (rounds < raceRounds && time.Since(begun) < raceTime); rounds++ {
+		res := r.Do("run", "--bundle", b.Dir, id)
+		if res.Code == 0 {
+			successes++
+			ran(res)
+			continue
+		}
+		refusal = res.Stderr
+		if forced := r.Do("delete", "--force", id); forced.Code != 0 {
+			t.Errorf("delete --force: exit %d: %s", forced.Code, forced.Stderr)
+		}
+	}
+	s.Stop()
+	t.Logf("%d rounds, %d ran, %d swaps; a refusal: %s", rounds, successes, s.swaps.Load(), refusal)
+	if successes == 0 {
+		t.Errorf("no container of the race ran; the last message is %q", refusal)
+	}
+}
+
+func mkdir(t *testing.T, path string) string {
+	t.Helper()
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func symlink(t *testing.T, target, path string) {
+	t.Helper()
+	if err := os.RemoveAll(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+}
