@@ -1,0 +1,164 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/opencontainers/cgroups"
+	"golang.org/x/sys/unix"
+)
+
+// Create makes the cgroup and applies the limits, before any process is in it. When it fails, it has removed what it made. With
+// systemd there is nothing to do yet (a scope cannot be empty; see Join), and neither with Disabled.
+func (c *Cgroup) Create() (err error) {
+	if c.saved.Driver != Cgroupfs {
+		return nil
+	}
+	defer func() {
+		if err != nil && !c.existed {
+			_ = c.Destroy() // err is what went wrong first
+		}
+	}()
+	if err := c.make(); err != nil {
+		return err
+	}
+	if err := c.limit(c.config.Resources); err != nil {
+		return err
+	}
+	return c.delegate()
+}
+
+// make creates the directories. Another container that goes may take the parent away that was just found: then once more.
+func (c *Cgroup) make() error {
+	const tries = 5
+	var err error
+	for range tries {
+		if err = c.manager.Apply(-1); !errors.Is(err, os.ErrNotExist) {
+			break
+		}
+	}
+	if errors.Is(err, cgroups.ErrRootless) {
+		c.absent = true
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("creating cgroup: %w", err)
+	}
+	return nil
+}
+
+// limit applies resources through the cgroup file system.
+func (c *Cgroup) limit(r *cgroups.Resources) error {
+	parts := split(r)
+	if c.absent {
+		if len(parts) > 0 {
+			return fmt.Errorf("%s: the cgroup %s cannot be made without privileges; a systemd user session delegates one (--systemd-cgroup)",
+				parts[0].field, c.anchor())
+		}
+		return nil
+	}
+	if len(r.Devices) > 0 {
+		err := keepMemlock(func() error { return c.manager.Set(&cgroups.Resources{Devices: r.Devices}) })
+		if err != nil {
+			return fmt.Errorf("linux.resources.devices: %w", err)
+		}
+	}
+	for _, p := range parts {
+		if err := c.refuseIgnored(p); err != nil {
+			return err
+		}
+		if err := c.manager.Set(&p.resources); err != nil {
+			return c.explain(p, err)
+		}
+	}
+	return nil
+}
+
+// refuseIgnored finds the settings that opencontainers/cgroups leaves out without a word when their file is missing, and the
+// files that would move or kill processes instead of limiting them.
+func (c *Cgroup) refuseIgnored(p part) error {
+	for name := range p.resources.Unified {
+		switch name {
+		case "cgroup.procs", "cgroup.threads", "cgroup.kill":
+			return fmt.Errorf("%s: %s is not a limit", p.field, name)
+		}
+	}
+	dir := c.saved.Paths[p.controller[c.saved.Version-1]]
+	if c.saved.Version == 2 {
+		dir = c.saved.Paths[""]
+	}
+	switch {
+	case c.saved.Version == 1 && dir == "":
+		return fmt.Errorf("%s: %s", p.field, c.missingController(p))
+	case c.saved.Version == 1 && p.resources.CpuBurst != nil && !exists(dir+"/cpu.cfs_burst_us"):
+		return fmt.Errorf("%s.burst: this kernel has no cpu.cfs_burst_us", p.field)
+	case c.saved.Version == 2 && len(p.resources.BlkioWeightDevice) > 0 && !exists(dir+"/io.bfq.weight"):
+		return fmt.Errorf("%s.weightDevice: this kernel has no io.bfq.weight", p.field)
+	}
+	return nil
+}
+
+// delegate hands the cgroup's own files, those that cgroups(7) lists for delegation, to the owner.
+func (c *Cgroup) delegate() error {
+	if c.owner == nil || c.absent || c.saved.Version != 2 {
+		return nil
+	}
+	dir := c.saved.Paths[""]
+	if err := os.Lchown(dir, *c.owner, -1); err != nil {
+		return fmt.Errorf("delegating cgroup: %w", err)
+	}
+	files, err := os.ReadFile("/sys/kernel/cgroup/delegate")
+	if err != nil {
+		return fmt.Errorf("delegating cgroup: %w", err)
+	}
+	for name := range strings.FieldsSeq(string(files)) {
+		if err := os.Lchown(dir+"/"+name, *c.owner, -1); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("delegating cgroup: %w", err)
+		}
+	}
+	return nil
+}
+
+// Dir opens the directory of a cgroup that processes can be born into with CLONE_INTO_CGROUP: one of cgroupfs on v2, after
+// Create. Otherwise it is nil, and processes have to Join.
+func (c *Cgroup) Dir() (*os.File, error) {
+	if c.saved.Driver != Cgroupfs || c.saved.Version != 2 || c.absent {
+		return nil, nil
+	}
+	return openDir(c.saved.Paths[""])
+}
+
+func openDir(path string) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening cgroup: %w", &os.PathError{Op: "open", Path: path, Err: err})
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// Join moves the process, with all its threads, into the cgroup. With systemd it starts the scope around the process and
+// then applies the limits; when that fails, the scope is stopped again.
+func (c *Cgroup) Join(pid int) error {
+	switch {
+	case c.manager == nil || c.absent:
+		return nil
+	case c.saved.Driver == Systemd:
+		return c.startScope(pid)
+	}
+	for _, dir := range c.dirs() {
+		if err := cgroups.WriteCgroupProc(dir, pid); err != nil && !c.optional(dir) {
+			return fmt.Errorf("joining cgroup: %w", err)
+		}
+	}
+	return nil
+}
+
+// optional: hierarchies without limits may be read-only or missing, as in a container; nothing depends on them.
+func (c *Cgroup) optional(dir string) bool {
+	if c.saved.Version == 2 {
+		return false
+	}
+	return dir == c.saved.Paths["name=systemd"] || dir == c.saved.Paths[""] || dir == c.saved.Paths["misc"]
+}
