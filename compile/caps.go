@@ -76,7 +76,8 @@ func (c *compiler) capabilities() {
 	c.add("process.capabilities", &plan.Capset{Effective: effective & permitted, Permitted: permitted, Inheritable: inheritable})
 	// An ambient capability must be permitted and inheritable (capabilities(7)); others cannot be raised.
 	usable := ambient & permitted & inheritable
-	if missing := ambient &^ usable; missing != 0 {
+	// For uid 0 they would change nothing: execve(2) gives root its permitted set anyway.
+	if missing := ambient &^ usable; missing != 0 && c.process.User.UID != 0 {
 		c.warn("process.capabilities.ambient: %s left out: an ambient capability must be permitted and inheritable too", maskNames(missing))
 	}
 	c.add("process.capabilities.ambient", &plan.Ambient{Caps: usable})

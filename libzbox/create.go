@@ -15,6 +15,7 @@ import (
 	"github.com/bxrne/zbox/cgroup"
 	"github.com/bxrne/zbox/compile"
 	"github.com/bxrne/zbox/host"
+	"github.com/bxrne/zbox/host/facts"
 	"github.com/bxrne/zbox/plan"
 	"github.com/bxrne/zbox/spec"
 )
@@ -90,15 +91,19 @@ func (d *draft) prepare() error {
 	if err != nil {
 		return err
 	}
-	d.cgroup, err = cgroup.New(d.runtime.cgroupConfig(d.id, d.spec))
+	d.cgroup, err = cgroup.New(d.runtime.cgroupConfig(d.id, d.spec, found.Cgroup))
 	if err != nil {
 		return err
+	}
+	for _, w := range d.cgroup.Warnings() {
+		d.runtime.opts.Warn(configFile + ": " + w)
 	}
 	listen, names := listenFDs()
 	d.request = compile.Request{
 		ID: d.id, Bundle: d.bundle, Spec: d.spec, Facts: found,
 		CgroupPath:      d.cgroup.Path(),
-		CloneIntoCgroup: d.cgroup.Clonable(),
+		CgroupPaths:     d.cgroup.Paths(),
+		CloneIntoCgroup: clonable(d.cgroup),
 		NoPivot:         d.options.NoPivot,
 		NoNewKeyring:    d.options.NoNewKeyring,
 		PreserveFDs:     d.options.PreserveFDs,
@@ -162,18 +167,25 @@ func splitState(s specs.State, status specs.ContainerState) (head, tail string, 
 }
 
 // cgroupConfig is what the cgroup package needs to know of a container.
-func (r *Runtime) cgroupConfig(id string, s *specs.Spec) cgroup.Config {
+func (r *Runtime) cgroupConfig(id string, s *specs.Spec, f facts.Cgroup) cgroup.Config {
 	cfg := cgroup.Config{
 		ID:          id,
 		Driver:      cgroup.Driver(r.opts.CgroupManager),
 		Rootless:    r.rootless(),
 		Annotations: s.Annotations,
+		Facts:       f,
 	}
 	if s.Linux != nil {
 		cfg.Path = s.Linux.CgroupsPath
 		cfg.Resources = s.Linux.Resources
 	}
 	return cfg
+}
+
+// clonable: a process can be born into the cgroup (CLONE_INTO_CGROUP). Others have to be moved.
+func clonable(c *cgroup.Cgroup) bool {
+	saved := c.Saved()
+	return saved.Version == 2 && saved.Driver == cgroup.Cgroupfs
 }
 
 // checkTerminal refuses combinations of terminal and console socket that would leave a terminal without an owner.

@@ -2,7 +2,6 @@ package libzbox
 
 import (
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -27,12 +26,9 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &performer{container: c, cgroup: cg, spec: s}
+	p := &performer{container: c, cgroup: cg, spec: s, subs: o.Cgroups}
 	defer p.close()
 	if p.plan, err = c.execPlan(s, cg, o); err != nil {
-		return nil, err
-	}
-	if p.subs, err = openSubs(cg, o.Cgroups); err != nil {
 		return nil, err
 	}
 	if err := p.openSockets(o.ConsoleSocket, o.PidfdSocket, o.TakeConsole); err != nil {
@@ -83,7 +79,7 @@ func (c *Container) execPlan(s *specs.Spec, cg *cgroup.Cgroup, o ExecOptions) (*
 	p, warnings, err := compile.Exec(compile.ExecRequest{
 		ID: c.j.ID, Spec: s, Process: o.Process, Facts: found, InitPid: c.j.Init.Pid,
 		OwnUserns: types&unix.CLONE_NEWUSER != 0, JoinTypes: types,
-		CgroupPath: cg.Path(), CloneIntoCgroup: cg.Clonable(), PreserveFDs: o.PreserveFDs, Filter: filter,
+		CgroupPath: cg.Path(), CloneIntoCgroup: clonable(cg), PreserveFDs: o.PreserveFDs, Filter: filter,
 	})
 	if err != nil {
 		return nil, err
@@ -111,17 +107,4 @@ func (c *Container) ownNamespaces() (uint64, error) {
 		}
 	}
 	return mask, nil
-}
-
-// openSubs opens the cgroups of --cgroup, which lie below the container's own.
-func openSubs(cg *cgroup.Cgroup, list []string) ([]*os.File, error) {
-	var files []*os.File
-	for _, sub := range list {
-		f, err := cg.OpenSub(sub)
-		if err != nil {
-			return nil, fmt.Errorf("--cgroup %s: %w", sub, err)
-		}
-		files = append(files, f)
-	}
-	return files, nil
 }

@@ -43,5 +43,5 @@ func (c *Container) OOMEvents(ctx context.Context) (<-chan struct{}, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cg.OOMEvents(ctx)
+	return extra{cg}.OOMEvents(ctx)
 }

@@ -13,48 +13,52 @@ import (
 	"github.com/bxrne/zbox/plan"
 )
 
-// createCgroup makes the container's cgroup with its limits. For exec it exists already: only the descriptor is opened.
+// createCgroup makes the container's cgroup with its limits. A rootless container that asked for no limits may have none: then its
+// init is born where zbox is.
 func (p *performer) createCgroup(s *plan.CgroupCreate) error {
-	if p.journal {
-		if err := p.cgroup.Create(); err != nil {
-			return err
-		}
+	if err := p.cgroup.Create(); err != nil {
+		return err
 	}
 	if s.FD == plan.NoFD {
 		return nil
 	}
-	return p.hand(s.FD, func() (*os.File, error) {
-		if len(p.subs) > 0 {
-			f := p.subs[0]
-			p.subs = p.subs[1:]
-			return f, nil
+	dir, err := p.cgroup.Dir()
+	if err != nil {
+		return err
+	}
+	return p.handCgroup(s.FD, dir)
+}
+
+// openCgroup opens the cgroup that a process of exec is born into.
+func (p *performer) openCgroup(s *plan.OpenCgroup) error {
+	dir, err := p.cgroup.OpenSub(p.container.j.Init.Pid, p.subs)
+	if err != nil {
+		return err
+	}
+	return p.handCgroup(s.FD, dir)
+}
+
+// handCgroup hands the directory over, or without one takes it out of the plan's clone step; the descriptor keeps its number.
+func (p *performer) handCgroup(fd plan.FD, dir *os.File) error {
+	return p.hand(fd, func() (*os.File, error) {
+		if dir != nil {
+			return dir, nil
 		}
-		return p.cgroup.Dir()
+		for _, s := range p.plan.Steps {
+			if clone, ok := s.(*plan.Clone); ok {
+				clone.Cgroup = plan.NoFD
+			}
+		}
+		return openPath("/dev/null")
 	})
 }
 
 // joinCgroup moves the new process into the cgroup, or into those of exec's --cgroup.
 func (p *performer) joinCgroup() error {
-	if err := p.cgroup.Join(p.pid); err != nil {
-		return err
+	if p.journal {
+		return p.cgroup.Join(p.pid)
 	}
-	for _, dir := range p.subs {
-		if err := writeAt(dir, "cgroup.procs", strconv.Itoa(p.pid)); err != nil {
-			return fmt.Errorf("joining %s: %w", dir.Name(), err)
-		}
-	}
-	return nil
-}
-
-// writeAt writes a file below an open directory.
-func writeAt(dir *os.File, name, value string) error {
-	fd, err := unix.Openat(int(dir.Fd()), name, unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	_, err = unix.Write(fd, []byte(value))
-	return err
+	return p.cgroup.JoinSub(p.pid, p.subs)
 }
 
 // resctrlRoot is where the kernel's resctrl filesystem belongs (Documentation/arch/x86/resctrl.rst).

@@ -20,7 +20,7 @@ type performer struct {
 	cgroup    *cgroup.Cgroup
 	spec      *specs.Spec
 	journal   bool // this is the container's init, not a process of exec
-	subs      []*os.File
+	subs      []string // exec's --cgroup
 
 	stage   *nsexec.Stage
 	handed  []*os.File
@@ -162,7 +162,7 @@ func (p *performer) causeOfDeath() string {
 		text = fmt.Sprintf(" (signal %d: %s)", int(status.Signal()), unix.SignalName(status.Signal()))
 	}
 	if p.cgroup != nil {
-		if n, err := p.cgroup.OOMKills(); err == nil && n > 0 {
+		if n, err := (extra{p.cgroup}).OOMKills(); err == nil && n > 0 {
 			text += ": out of memory, linux.resources.memory.limit is too small"
 		}
 	}
@@ -188,6 +188,8 @@ func (p *performer) hostStep(s plan.HostStep) error {
 	switch s := s.(type) {
 	case *plan.CgroupCreate:
 		return p.createCgroup(s)
+	case *plan.OpenCgroup:
+		return p.openCgroup(s)
 	case *plan.CgroupJoin:
 		return p.joinCgroup()
 	case *plan.OpenTree:
