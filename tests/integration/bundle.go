@@ -201,3 +201,10 @@ func defaultSpec() *specs.Spec {
 		},
 	}
 }
+
+func writeText(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -66,7 +66,7 @@ func New(t *testing.T) *Runtime {
 	// Runs before the leak check: clean-ups go backwards.
 	t.Cleanup(func() {
 		for _, id := range r.ids {
-			if res := r.doReaping("delete", "--force", id); res.Code != 0 {
+			if res := r.doReaping(r.Command("delete", "--force", id)); res.Code != 0 {
 				t.Errorf("delete --force %s: exit %d: %s", id, res.Code, res.Stderr)
 			}
 		}
@@ -115,10 +115,9 @@ func (r *Runtime) DoCommand(cmd *exec.Cmd) Result {
 
 // doReaping is Do for a command that ends processes: dead ones that the test has adopted would keep their pid namespace,
 // and so the container's first process, from going away.
-func (r *Runtime) doReaping(args ...string) Result {
+func (r *Runtime) doReaping(cmd *exec.Cmd) Result {
 	r.t.Helper()
 	stop, done := make(chan struct{}), make(chan struct{})
-	cmd := r.Command(args...)
 	go func() {
 		defer close(done)
 		for {
