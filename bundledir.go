@@ -1,0 +1,95 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/bxrne/zbox/libzbox"
+)
+
+// bundleDirs is the directory below --root where `zbox -c` keeps its bundles; no container ID starts with a dot. It is not below /tmp: what
+// cleans up there would take the root of a sandbox that runs for long.
+const bundleDirs = ".bundles"
+
+// bundleDir is the directory of one sandbox's bundle. It is locked for as long as zbox lives, so that a later zbox can tell one that was
+// left behind by a kill -9.
+type bundleDir struct {
+	path string
+	lock *os.File
+}
+
+// makeBundleDir makes the directory of a sandbox, and removes those of sandboxes that are gone.
+func makeBundleDir(c *cli.Context, rt *libzbox.Runtime, id string) (*bundleDir, error) {
+	o, err := runtimeOptions(c)
+	if err != nil {
+		return nil, err
+	}
+	home := filepath.Join(o.Root, bundleDirs)
+	if err := makeRoot(o.Root); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(home, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, err
+	}
+	// Nobody may sweep between mkdir and the lock below.
+	all, err := lockDir(home, unix.LOCK_EX)
+	if err != nil {
+		return nil, err
+	}
+	defer all.Close()
+	sweep(rt, home)
+	dir := &bundleDir{path: filepath.Join(home, id)}
+	if err := os.Mkdir(dir.path, 0o700); err != nil {
+		return nil, err
+	}
+	dir.lock, err = lockDir(dir.path, unix.LOCK_EX)
+	return dir, err
+}
+
+// makeRoot makes the state directory as libzbox does: the sticky bit keeps cleaners of XDG_RUNTIME_DIR away.
+func makeRoot(root string) error {
+	if _, err := os.Stat(root); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return err
+	}
+	return os.Chmod(root, 0o700|os.ModeSticky)
+}
+
+// sweep removes the bundles that no zbox holds and that no container uses. What cannot be removed is left for the next time.
+func sweep(rt *libzbox.Runtime, home string) {
+	entries, _ := os.ReadDir(home)
+	for _, e := range entries {
+		path := filepath.Join(home, e.Name())
+		lock, err := lockDir(path, unix.LOCK_EX|unix.LOCK_NB)
+		if err != nil {
+			continue
+		}
+		if _, err := rt.Load(e.Name()); errors.Is(err, libzbox.ErrNotExist) {
+			_ = os.RemoveAll(path)
+		}
+		lock.Close()
+	}
+}
+
+func lockDir(path string, how int) (*os.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), how); err != nil {
+		f.Close()
+		return nil, &os.PathError{Op: "lock", Path: path, Err: err}
+	}
+	return f, nil
+}
+
+func (d *bundleDir) remove() {
+	_ = os.RemoveAll(d.path)
+	d.lock.Close()
+}

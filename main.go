@@ -1,0 +1,150 @@
+// Command zbox runs OCI containers, and sandboxes that a small JSON file describes.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v2"
+)
+
+func main() {
+	// A command lives for milliseconds and allocates little: collecting garbage would only cost time. The limit brings the
+	// collector back for those that live long.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(32 << 20)
+	os.Exit(zbox(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// zbox runs one command line and returns the exit code. This is the only place that prints errors.
+func zbox(args []string, stdout, stderr io.Writer) int {
+	inv, err := takeApart(args)
+	rep, logErr := newReport(inv, stderr)
+	if err == nil {
+		err = logErr
+	}
+	if err == nil {
+		begun := time.Now()
+		err = newApp(inv, rep, stdout).Run(inv.argv())
+		rep.debug(fmt.Sprintf("%s: %v after %v", inv.subject(), err, time.Since(begun)))
+	}
+	code, reported := exitCode(inv.command, err)
+	if reported {
+		rep.error(inv.subject(), err)
+	}
+	return code
+}
+
+// commands are all commands. Only the one that is asked for is built: building all of them costs every start.
+var commands = []struct {
+	name string
+	make func() *cli.Command
+}{
+	{"checkpoint", checkpointCommand},
+	{"create", createCommand},
+	{"delete", deleteCommand},
+	{"events", eventsCommand},
+	{"exec", execCommand},
+	{"explain", explainCommand},
+	{"features", featuresCommand},
+	{"kill", killCommand},
+	{"list", listCommand},
+	{"pause", pauseCommand},
+	{"ps", psCommand},
+	{"restore", restoreCommand},
+	{"resume", resumeCommand},
+	{"run", runCommand},
+	{"spec", specCommand},
+	{"start", startCommand},
+	{"state", stateCommand},
+	{"update", updateCommand},
+}
+
+// newCommand builds a command; nil when there is none of that name.
+func newCommand(name string) *cli.Command {
+	for _, c := range commands {
+		if c.name == name {
+			cmd := c.make()
+			cmd.Name = c.name
+			// Otherwise a container called "help" could not be named.
+			cmd.HideHelpCommand = true
+			cmd.OnUsageError = usageError
+			hideDefaults(cmd.Flags)
+			return cmd
+		}
+	}
+	return nil
+}
+
+// hideDefaults keeps "(default: false)" out of the help text.
+func hideDefaults(flags []cli.Flag) {
+	for _, f := range flags {
+		if b, ok := f.(*cli.BoolFlag); ok {
+			b.DisableDefaultText = true
+		}
+	}
+}
+
+// newApp is the program with the command of inv, or with all of them when its help text will be asked for.
+func newApp(inv invocation, rep *report, stdout io.Writer) *cli.App {
+	app := &cli.App{
+		Name:                      "zbox",
+		Usage:                     "run OCI containers, and sandboxes described by one JSON file",
+		UsageText:                 "zbox [global options] COMMAND [options] ID\nzbox -c FILE [-- ARGS...]",
+		Writer:                    stdout,
+		ErrWriter:                 io.Discard,
+		Compiled:                  time.Unix(0, 1), // else cli/v2 looks for the binary to find out
+		HideVersion:               true,
+		HideHelpCommand:           true,
+		DisableSliceFlagSeparator: true, // --env A=1,2 is one value
+		OnUsageError:              usageError,
+		ExitErrHandler:            func(*cli.Context, error) {},
+		Metadata:                  map[string]any{"report": rep},
+		Action:                    withoutCommand,
+	}
+	// cli/v2 spends a tenth of a millisecond on flags that are not given: it looks each of them up in all of them.
+	app.Flags = slices.DeleteFunc(globalFlags(), func(f cli.Flag) bool { return !inv.has(f.Names()[0]) })
+	if cmd := newCommand(inv.command); cmd != nil {
+		app.Commands = []*cli.Command{cmd}
+	} else if !inv.has("config") && !inv.has("version") {
+		app.Flags = globalFlags()
+		hideDefaults(app.Flags)
+		for _, c := range commands {
+			app.Commands = append(app.Commands, newCommand(c.name))
+		}
+	}
+	return app
+}
+
+// withoutCommand is what zbox does when no command is named.
+func withoutCommand(c *cli.Context) error {
+	switch {
+	case c.Bool("version"):
+		return printVersion(c.App.Writer)
+	case c.IsSet("config"):
+		return runSandbox(c)
+	case c.Args().Present():
+		return errors.New("a command is missing before --")
+	}
+	return cli.ShowAppHelp(c)
+}
+
+func usageError(_ *cli.Context, err error, _ bool) error { return err }
+
+func reportOf(c *cli.Context) *report { return c.App.Metadata["report"].(*report) }
+
+// onlyID is the container's ID, the one operand of most commands.
+func onlyID(c *cli.Context) (string, error) {
+	switch c.NArg() {
+	case 1:
+		return c.Args().First(), nil
+	case 0:
+		return "", errors.New("container ID is missing")
+	}
+	return "", fmt.Errorf("one container ID is needed, not %d arguments: %q", c.NArg(), c.Args().Slice())
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/bxrne/zbox/spec"
+	"github.com/bxrne/zbox/translate"
+)
+
+func specCommand() *cli.Command {
+	return &cli.Command{
+		Usage: "write a config.json to start from, or the bundle of a sandbox",
+		Description: "Without --config this is a template for a shell in DIR/rootfs. With --config it is the whole bundle that\n" +
+			"zbox -c FILE would run. A config.json that exists is not overwritten.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Value: ".", Usage: "write to `DIR`"},
+			&cli.BoolFlag{Name: "rootless", Usage: "make a template that a user without privileges can run"},
+			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "translate the zbox configuration `FILE`"},
+		},
+		Action: func(c *cli.Context) error {
+			if !c.IsSet("config") {
+				if err := noOperands(c); err != nil {
+					return err
+				}
+				return writeTemplate(c.String("bundle"), c.Bool("rootless"))
+			}
+			cfg, err := translate.Load(c.String("config"))
+			if err != nil {
+				return err
+			}
+			o, err := translate.HostOptions()
+			if err != nil {
+				return err
+			}
+			return writeBundle(cfg, c.String("bundle"), c.Args().Slice(), o, reportOf(c))
+		},
+	}
+}
+
+// writeTemplate writes spec.Example as dir/config.json.
+func writeTemplate(dir string, rootless bool) error {
+	data, err := json.MarshalIndent(spec.Example(rootless), "", "\t")
+	if err != nil {
+		return fmt.Errorf("encoding the template: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "config.json"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return fmt.Errorf("writing the template: %w", err)
+	}
+	_, err = f.Write(append(data, '\n'))
+	return errors.Join(err, f.Close())
+}
