@@ -97,8 +97,5 @@ struct linux_dirent64 {
 #ifndef TIOCGPTPEER
 #define TIOCGPTPEER 0x5441 /* the same on x86, arm, riscv, s390; see asm-generic/ioctls.h */
 #endif
-#ifndef ST_NOEXEC
-#define ST_NOEXEC 8
-#endif
 
 #endif

@@ -1,0 +1,219 @@
+#include "test.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct zb_find a_find(const char *program, const char *path)
+{
+	return (struct zb_find){.program = a_text(program), .path = a_text(path)};
+}
+
+static const char *in_tmp(const char *path)
+{
+	static char out[4][256];
+	static int turn;
+	turn = (turn + 1) % 4;
+	snprintf(out[turn], sizeof(out[turn]), "%s/%s", root_dir, path);
+	return out[turn];
+}
+
+static void finds_in_the_order_of_path(void)
+{
+	char path[600];
+	make_root();
+	put_dir("a");
+	put_dir("b");
+	put_dir("b/dir");
+	put_file("a/tool", "#!/nothing\n", 0644); /* not executable: the search goes on */
+	put_file("b/tool", "#!/nothing/here\n", 0755);
+	snprintf(path, sizeof(path), "%s:%s:%s", in_tmp("none"), in_tmp("a"), in_tmp("b"));
+	struct zb_find f = a_find("tool", path);
+	step_find(&f);
+	struct zb_exec e = {.args = LIST("tool")};
+	char want[600];
+	snprintf(want, sizeof(want), "\"%s\": interpreter not found: \"/nothing/here\"", in_tmp("b/tool"));
+	FAILS(step_exec(&e), ENOENT, want);
+}
+
+static void says_what_is_wrong_with_a_program(void)
+{
+	char want[600];
+	make_root();
+	put_dir("a");
+	put_file("a/plain", "", 0644);
+	put_file("a/dir", "", 0755);
+	struct zb_find f = a_find("tool", in_tmp("a"));
+	FAILS(step_find(&f), ENOENT, "executable file not found in $PATH: \"tool\"");
+	f = a_find("tool", "");
+	FAILS(step_find(&f), ENOENT, "executable file not found in $PATH: \"tool\"");
+	f = a_find("plain", in_tmp("a"));
+	FAILS(step_find(&f), EACCES, "\"plain\"");
+	f = a_find("/no/such", "");
+	FAILS(step_find(&f), ENOENT, "\"/no/such\"");
+	f = a_find(in_tmp("a"), "");
+	snprintf(want, sizeof(want), "\"%s\"", in_tmp("a"));
+	FAILS(step_find(&f), EACCES, want);
+	f = a_find("", "/bin");
+	FAILS(step_find(&f), ENOENT, "no program");
+}
+
+static void explains_scripts_and_garbage(void)
+{
+	static const struct {
+		const char *content;
+		int error;
+		const char *want;
+	} cases[] = {
+		{"#!/bin/nosuch -x\n", ENOENT, ": interpreter not found: \"/bin/nosuch\""},
+		{"#! /bin/sh\r\n", ENOENT, ": its first line ends with CR LF, so the interpreter is not found: \"/bin/sh\\r\""},
+		{"#!/etc/passwd\n", EACCES, ": interpreter not executable: \"/etc/passwd\""},
+		{"garbage", ENOEXEC, ": neither a program nor a script"},
+		{"", ENOEXEC, ": neither a program nor a script"},
+	};
+	char want[600];
+	make_root();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		put_file("f", cases[i].content, 0755);
+		struct zb_find f = a_find(in_tmp("f"), "");
+		struct zb_exec e = {.args = LIST("f")};
+		step_find(&f);
+		snprintf(want, sizeof(want), "\"%s\"%s", in_tmp("f"), cases[i].want);
+		FAILS(step_exec(&e), cases[i].error, want);
+	}
+}
+
+static void looks_with_the_capabilities_of_the_program(void)
+{
+	_Alignas(8) static unsigned char bytes[1 << 16];
+	plan_of_every_step(bytes, sizeof(bytes));
+	use_plan(bytes);
+	const struct zb_step *s = next_step(NULL);
+	while (s->op != ZB_OP_CAPSET)
+		s = next_step(s);
+	((struct zb_capset *)(void *)(bytes + ((const unsigned char *)s - bytes)))->effective = 0xf0f;
+	while (s->op != ZB_OP_FIND)
+		s = next_step(s);
+	memcpy(bytes + ((const struct zb_find *)(const void *)s)->program.offset, "/bin/true", 9);
+	fake_effective = 0xff;
+	step_find((const void *)s);
+	SAME_TEXT(call_log, "capget\ncapset f ff 0\ncapset ff ff 0\n");
+}
+
+static void refuses_to_change_through_a_descriptor(void)
+{
+	make_root();
+	int fd = open(root_dir, O_PATH | O_DIRECTORY);
+	char path[64], want[200];
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	snprintf(want, sizeof(want),
+		 "change to %s: current working directory is outside of container mount namespace root", path);
+	FAILS(step_chdir(&(struct zb_chdir){.path = a_text(path)}), ELOOP, want);
+	FAILS(step_chdir(&(struct zb_chdir){.path = a_text("/no/such/dir")}), ENOENT, "change to /no/such/dir");
+	step_chdir(&(struct zb_chdir){.path = a_text(in_tmp("root"))});
+	char now[256];
+	CHECK(getcwd(now, sizeof(now)));
+	SAME_TEXT(now, in_tmp("root"));
+}
+
+static int fake_cwd;
+int __real_sys_getcwd(char *path, size_t size);
+int __wrap_sys_getcwd(char *path, size_t size);
+int __wrap_sys_getcwd(char *path, size_t size)
+{
+	if (!fake_cwd)
+		return __real_sys_getcwd(path, size);
+	strcpy(path, "(unreachable)/etc");
+	return 18;
+}
+
+static void refuses_an_unreachable_directory(void)
+{
+	fake_cwd = 1;
+	FAILS(step_chdir(&(struct zb_chdir){.path = a_text("/")}), ENOENT,
+	      "change to /: current working directory is outside of container mount namespace root");
+}
+
+static void closes_all_but_what_is_needed(void)
+{
+	_Alignas(8) static unsigned char bytes[1 << 16];
+	plan_of_every_step(bytes, sizeof(bytes));
+	use_plan(bytes);
+	stage.base = 6;
+	stage.report_fd = 6;
+	stage.proc_fd = 20;
+	const struct zb_step *s = next_step(NULL);
+	while (s->op != ZB_OP_SECCOMP)
+		s = next_step(s);
+	struct zb_close_fds c = {.step = *s, .keep = 2};
+	/* as if the step stood where seccomp does: hook, wait_start (fd 0, so 8) and exec follow */
+	memcpy(bytes + ((const unsigned char *)s - bytes), &c, sizeof(c));
+	((struct zb_step *)(void *)(bytes + ((const unsigned char *)s - bytes)))->size = 48;
+	step_close_fds((const void *)s);
+	SAME_TEXT(call_log, "close_range 5 5 flags 0\nclose_range 7 7 flags 0\nclose_range 9 4294967295 flags 0\n");
+	CHECK(stage.keep == 2);
+}
+
+/* The starter: connects without a word, then with a wrong one, then says go. */
+static void play_starter(const struct sockaddr_un *address)
+{
+	static const struct zb_ack wrong = {99, 0}, go = {ZB_ACK_GO, 1};
+	for (int i = 0; i < 3; i++) {
+		int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+		if (connect(fd, (const void *)address, sizeof(*address)) < 0)
+			_exit(1);
+		if (i > 0)
+			send(fd, i == 1 ? &wrong : &go, sizeof(go), MSG_NOSIGNAL);
+		if (i < 2) {
+			char byte;
+			shutdown(fd, SHUT_WR);
+			while (read(fd, &byte, 1) > 0)
+				;
+			close(fd);
+			continue;
+		}
+		struct zb_report r;
+		_exit(recv(fd, &r, sizeof(r), 0) == sizeof(r) && r.kind == ZB_REPORT_FAILED && r.error == ENOENT ? 0 : 2);
+	}
+}
+
+static void waits_until_one_says_go(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int status;
+	make_root();
+	strcpy(address.sun_path, in_tmp("start.sock"));
+	stage.base = 100;
+	int listening = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	CHECK(bind(listening, (void *)&address, sizeof(address)) == 0 && listen(listening, 8) == 0);
+	CHECK(dup2(listening, 102) == 102);
+	int pid = fork();
+	if (pid == 0)
+		play_starter(&address);
+	open_reports();
+	step_wait_start(&(struct zb_wait_start){.fd = 0});
+	CHECK(next_report().kind == ZB_REPORT_CREATED);
+	char byte;
+	CHECK(recv(reports, &byte, 1, 0) == 0); /* the first socket is closed */
+	exit_caught = true;
+	if (setjmp(exit_jump) == 0)
+		fail(ENOENT, "late");
+	exit_caught = false;
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+const struct test exec_tests[] = {
+	{"find goes through PATH in order", finds_in_the_order_of_path},
+	{"find says what is wrong with a program", says_what_is_wrong_with_a_program},
+	{"find looks with the capabilities of the program", looks_with_the_capabilities_of_the_program},
+	{"exec explains scripts and garbage", explains_scripts_and_garbage},
+	{"chdir refuses to go through a descriptor", refuses_to_change_through_a_descriptor},
+	{"chdir refuses an unreachable directory", refuses_an_unreachable_directory},
+	{"close_fds closes all but what is needed", closes_all_but_what_is_needed},
+	{"wait_start waits until one says go, and reports there", waits_until_one_says_go},
+	{0},
+};
