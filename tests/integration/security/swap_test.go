@@ -1,6 +1,7 @@
 package security
 
 import (
+	"math/rand/v2"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -12,16 +13,19 @@ import (
 )
 
 const (
-	raceRounds = 200
-	raceTime   = 9 * time.Second
-	raceFloor  = 40 // rounds that a race is played whatever time it takes
+	raceRounds   = 200
+	raceTime     = 9 * time.Second
+	longestPause = 15 * time.Millisecond
+	raceFloor    = 40 // rounds that a race is played whatever time it takes
 )
 
-// swapper exchanges two names as fast as it can, as another container with the same volume would.
+// swapper exchanges two names as another container with the same volume would: as fast as it can, or in bursts between
+// which everything looks right, which gets further into a runtime that looks twice.
 type swapper struct {
 	t       *testing.T
 	a, b    string
 	stop    atomic.Bool
+	bursts  atomic.Bool
 	swaps   atomic.Int64
 	stopped chan error
 }
@@ -31,16 +35,30 @@ func swap(t *testing.T, a, b string) *swapper {
 	t.Helper()
 	s := &swapper{t: t, a: a, b: b, stopped: make(chan error)}
 	go func() {
-		for !s.stop.Load() || s.swaps.Load()%2 != 0 {
-			if err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE); err != nil {
+		for !s.stop.Load() {
+			pairs := 100
+			if s.bursts.Load() {
+				time.Sleep(time.Duration(rand.Int64N(int64(longestPause))))
+				pairs = 1 + rand.IntN(20)
+			}
+			if err := s.exchange(2 * pairs); err != nil {
 				s.stopped <- err
 				return
 			}
-			s.swaps.Add(1)
 		}
 		s.stopped <- nil
 	}()
 	return s
+}
+
+func (s *swapper) exchange(times int) error {
+	for range times {
+		if err := unix.Renameat2(unix.AT_FDCWD, s.a, unix.AT_FDCWD, s.b, unix.RENAME_EXCHANGE); err != nil {
+			return err
+		}
+		s.swaps.Add(1)
+	}
+	return nil
 }
 
 func (s *swapper) Stop() {
@@ -49,7 +67,7 @@ func (s *swapper) Stop() {
 	if err := <-s.stopped; err != nil {
 		s.t.Fatalf("exchanging %s and %s: %v", s.a, s.b, err)
 	}
-	if s.swaps.Load() < 1000 {
+	if !s.t.Failed() && s.swaps.Load() < 1000 {
 		s.t.Errorf("only %d swaps: the race was not played", s.swaps.Load())
 	}
 }
@@ -62,7 +80,8 @@ func race(t *testing.T, r *integration.Runtime, b *integration.Bundle, one, othe
 	b.PlaceCgroup(id)
 	s := swap(t, one, other)
 	rounds, successes, refusal := 0, 0, ""
-	for begun := time.Now(); rounds < raceFloor || (rounds < raceRounds && time.Since(begun) < raceTime); rounds++ {
+	for begun := time.Now(); !t.Failed() && (rounds < raceFloor || (rounds < raceRounds && time.Since(begun) < raceTime)); rounds++ {
+		s.bursts.Store(rounds%4 != 0)
 		res := r.Do("run", "--bundle", b.Dir, id)
 		if res.Code == 0 {
 			successes++
