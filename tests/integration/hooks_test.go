@@ -219,8 +219,8 @@ func TestFailingHookDestroysTheContainerAndRunsPoststop(t *testing.T) {
 				test.set(s.Hooks)
 			})
 			res := r.Run(b)
-			if res.Code != 1 || !strings.Contains(res.Stderr, "hook") || !strings.Contains(res.Stderr, "exit status 3") {
-				t.Errorf("exit %d, stderr %q; want 1, the hook and exit status 3", res.Code, res.Stderr)
+			if res.Code != 1 || !strings.Contains(res.Stderr, "hook") || !strings.Contains(res.Stderr, "status 3") {
+				t.Errorf("exit %d, stderr %q; want 1, the hook and status 3", res.Code, res.Stderr)
 			}
 			if IsZbox() {
 				if got := l.lines(); !slices.Equal(got, []string{"poststop"}) {

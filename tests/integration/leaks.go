@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,6 +19,10 @@ func CheckLeaks(t *testing.T, marker, stateRoot string) {
 	t.Helper()
 	before := descriptors()
 	t.Cleanup(func() {
+		// The kernel takes a network namespace apart after its last process is gone.
+		for deadline := time.Now().Add(5 * time.Second); len(leftLinks()) > 0 && time.Now().Before(deadline); {
+			time.Sleep(5 * time.Millisecond)
+		}
 		for _, leak := range leaks(marker, stateRoot, before) {
 			t.Errorf("left behind: %s", leak)
 		}
@@ -112,7 +117,7 @@ func leftLinks() []string {
 	var found []string
 	entries, _ := os.ReadDir("/sys/class/net")
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), LinkPrefix) {
+		if strings.HasPrefix(e.Name(), LinkPrefix()) {
 			found = append(found, "network link: "+e.Name())
 		}
 	}
@@ -120,7 +125,7 @@ func leftLinks() []string {
 }
 
 // LinkPrefix begins the name of every network link that a test makes on the host.
-const LinkPrefix = "zbt"
+func LinkPrefix() string { return fmt.Sprintf("zbt%d", os.Getpid()) }
 
 // leftState lists what is below the runtime's root, but for the cache of compiled seccomp profiles, which is to stay.
 func leftState(root string) []string {

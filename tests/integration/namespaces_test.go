@@ -91,13 +91,13 @@ func TestNetworkNamespaceIsJoinedByBindMountedPath(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("unshare", "--net="+path, "ip", "link", "add", LinkPrefix+"0", "type", "bridge").CombinedOutput(); err != nil {
+	if out, err := exec.Command("unshare", "--net="+path, "ip", "link", "add", LinkPrefix()+"0", "type", "bridge").CombinedOutput(); err != nil {
 		t.Fatalf("making a network namespace: %v: %s", err, out)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(path, unix.MNT_DETACH) })
 	got := r.MustRun(NewBundle(t, WithoutNamespace(specs.NetworkNamespace), WithNamespace(specs.NetworkNamespace, path), Args("/bin/ls", "/sys/class/net")))
-	if !strings.Contains(got, LinkPrefix+"0") {
-		t.Errorf("links %q lack %s0", got, LinkPrefix)
+	if !strings.Contains(got, LinkPrefix()+"0") {
+		t.Errorf("links %q lack %s0", got, LinkPrefix())
 	}
 }
 
@@ -270,7 +270,7 @@ func TestSysctlThatIsNotTheContainersIsRefused(t *testing.T) {
 func TestNetDeviceMovesIntoTheContainer(t *testing.T) {
 	ZboxOnly(t, "runc has linux.netDevices since 1.4")
 	r := New(t)
-	host := fmt.Sprintf("%s%d", LinkPrefix, os.Getpid())
+	host := LinkPrefix()
 	for _, args := range [][]string{
 		{"link", "add", host, "type", "veth", "peer", "name", host + "p"}, {"addr", "add", "192.0.2.77/32", "dev", host},
 	} {
