@@ -299,8 +299,8 @@ func newCalls(p *specs.LinuxSeccomp, archs []architecture) []archCalls {
 		}
 		for _, rule := range p.Syscalls {
 			for _, name := range rule.Names {
-				if call, ok := callNumber(name, arch.scmp); ok && call >= 0 {
-					noteCall(out[i].ranges, uint32(call))
+				if call, ok := callNumber(name, arch.scmp); ok {
+					noteCall(out[i].ranges, call)
 				}
 			}
 		}
@@ -320,10 +320,24 @@ func numberRanges(audit uint32) []callRange {
 	return []callRange{{}}
 }
 
-func noteCall(ranges []callRange, call uint32) {
+// Calls that an architecture has behind socketcall(2) and ipc(2) as well as by themselves have a number from -100 on in libseccomp.
+// By themselves they have one up to that of shmdt(2), the last of those that Linux 4.3 and 5.1 added, on all architectures.
+const (
+	firstShared, lastShared = -299, -100
+	lastDirect              = 402
+)
+
+func noteCall(ranges []callRange, call seccomp.ScmpSyscall) {
+	if call >= firstShared && call <= lastShared {
+		call = lastDirect
+	}
+	// Other negative numbers are of calls that the architecture does not have.
+	if call < 0 {
+		return
+	}
 	for i := len(ranges) - 1; i >= 0; i-- {
-		if call >= ranges[i].first {
-			ranges[i].last, ranges[i].named = max(ranges[i].last, call), true
+		if uint32(call) >= ranges[i].first {
+			ranges[i].last, ranges[i].named = max(ranges[i].last, uint32(call)), true
 			return
 		}
 	}
