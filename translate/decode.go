@@ -3,22 +3,47 @@ package translate
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 	"reflect"
+	"regexp"
+	"strings"
+
+	"github.com/bxrne/zbox/spec"
 )
 
-// decode fills c from data and reports fields that do not exist and fields that are missing.
+// decode fills c from data and reports broken JSON, wrong types, fields that do not exist and fields that are missing.
 func decode(file string, data []byte, c *Config) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(c); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
+	if err := spec.Decode(file, data, c, spec.DecodeOptions{Strict: true}); err != nil {
+		return withRange(err)
 	}
 	if err := checkPresent(data, reflect.TypeFor[Config](), ""); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	return nil
 }
+
+// withRange puts the field's own range in place of the one of its Go type.
+func withRange(err error) error {
+	var broken *spec.SyntaxError
+	if !errors.As(err, &broken) {
+		return err
+	}
+	name := listIndex.ReplaceAllString(broken.Field, "[]")
+	for _, f := range Fields() {
+		if f.Name == name && f.Type == "integer" {
+			own := fmt.Sprintf("a whole number from %d to %d", f.Min, f.Max)
+			broken.Reason = strings.Replace(broken.Reason, wholeNumber, own, 1)
+		}
+	}
+	return err
+}
+
+var (
+	listIndex   = regexp.MustCompile(`\[[0-9]+\]`)
+	wholeNumber = fmt.Sprintf("a whole number from %d to %d", math.MinInt64, math.MaxInt64)
+)
 
 // checkPresent reports the first needed field of t, a struct, that the object in data does not have. null counts as not there.
 // where is the path of the object, with its dot.
@@ -37,7 +62,7 @@ func checkPresent(data []byte, t reflect.Type, where string) error {
 		ok = ok && !bytes.Equal(value, []byte("null"))
 		switch {
 		case !ok && f.Required && f.Type == "integer":
-			return fmt.Errorf("%s%s: missing; it is an integer from %d to %d", where, f.Name, f.Min, f.Max)
+			return fmt.Errorf("%s%s: missing; it is a whole number from %d to %d", where, f.Name, f.Min, f.Max)
 		case !ok && f.Required:
 			return fmt.Errorf("%s%s: missing; it is a %s", where, f.Name, f.Type)
 		case ok && sf.Type.Kind() == reflect.Slice:

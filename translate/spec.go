@@ -43,6 +43,7 @@ func (c *Config) spec(args []string, o Options, mounts []specs.Mount) (*specs.Sp
 			GIDMappings:   ids.gids,
 			Namespaces:    namespaces(),
 			Resources:     c.resources(o),
+			Sysctl:        sysctls(),
 			Seccomp:       seccomp,
 			MaskedPaths:   maskedPaths(),
 			ReadonlyPaths: readonlyPaths(),
@@ -94,6 +95,12 @@ func (c *Config) warnings() []string {
 // hostname makes a host name (RFC 1123, 2.1) of a sandbox's name: no underscore, no dot or hyphen at the end.
 func hostname(name string) string {
 	return strings.TrimRight(strings.ReplaceAll(name, "_", "-"), ".-")
+}
+
+// sysctls let a server without capabilities have the ports that it has elsewhere, 80 and 22 in the seed's example; they are those of the
+// sandbox's own network namespace.
+func sysctls() map[string]string {
+	return map[string]string{"net.ipv4.ip_unprivileged_port_start": "0"}
 }
 
 func namespaces() []specs.LinuxNamespace {
