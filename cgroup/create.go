@@ -43,10 +43,14 @@ func (c *Cgroup) make() error {
 		c.absent = true
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("creating cgroup: %w", err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	// On v1 the cpuset and realtime limits are already applied here.
+	if p, ok := blame(split(c.config.Resources), err); ok {
+		return c.explain(p, err)
+	}
+	return fmt.Errorf("creating cgroup: %w", err)
 }
 
 // limit applies resources through the cgroup file system.

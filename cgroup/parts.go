@@ -54,8 +54,12 @@ func split(r *cgroups.Resources) []part {
 				CpuBurst: r.CpuBurst, CPUIdle: r.CPUIdle, CpuRtRuntime: r.CpuRtRuntime, CpuRtPeriod: r.CpuRtPeriod,
 			}},
 		},
-		{r.CpusetCpus != "", part{"linux.resources.cpu.cpus", [2]string{"cpuset", "cpuset"}, cgroups.Resources{CpusetCpus: r.CpusetCpus}}},
-		{r.CpusetMems != "", part{"linux.resources.cpu.mems", [2]string{"cpuset", "cpuset"}, cgroups.Resources{CpusetMems: r.CpusetMems}}},
+		{
+			r.CpusetCpus != "" || r.CpusetMems != "",
+			part{"linux.resources.cpu", [2]string{"cpuset", "cpuset"}, cgroups.Resources{
+				CpusetCpus: r.CpusetCpus, CpusetMems: r.CpusetMems,
+			}},
+		},
 		{
 			len(r.HugetlbLimit) > 0,
 			part{"linux.resources.hugepageLimits", [2]string{"hugetlb", "hugetlb"}, cgroups.Resources{HugetlbLimit: r.HugetlbLimit}},
@@ -114,13 +118,17 @@ var fields = map[string]string{
 	"blkio.leaf_weight": ".leafWeight", "blkio.weight_device": ".weightDevice", "blkio.bfq.weight_device": ".weightDevice",
 	"blkio.leaf_weight_device": ".weightDevice", "cpu.weight": ".shares", "cpu.shares": ".shares", "cpu.max": ".quota",
 	"cpu.cfs_quota_us": ".quota", "cpu.cfs_period_us": ".period", "cpu.max.burst": ".burst", "cpu.cfs_burst_us": ".burst",
-	"cpu.idle": ".idle", "cpu.rt_runtime_us": ".realtimeRuntime", "cpu.rt_period_us": ".realtimePeriod",
+	"cpuset.cpus": ".cpus", "cpuset.mems": ".mems", "cpu.idle": ".idle", "cpu.rt_runtime_us": ".realtimeRuntime", "cpu.rt_period_us": ".realtimePeriod",
 }
 
 // explain turns the error of a part into one that names the JSON field, and the remedy where there is one.
 func (c *Cgroup) explain(p part, err error) error {
 	var pe *os.PathError
 	if !errors.As(err, &pe) {
+		// opencontainers/cgroups has its own words for a unified file without controller, and no error behind them.
+		if missing := c.missingController(p); missing != "" && strings.HasSuffix(err.Error(), "not available") {
+			return fmt.Errorf("%s: %s", p.field, missing)
+		}
 		return fmt.Errorf("%s: %w", p.field, err)
 	}
 	file := filepath.Base(pe.Path)
@@ -169,4 +177,16 @@ func (c *Cgroup) missingController(p part) string {
 func hasController(dir, file, name string) bool {
 	text, err := cgroups.ReadFile(dir, file)
 	return err == nil && slices.Contains(strings.Fields(text), name)
+}
+
+// blame finds the part whose file an error names, when all were applied at once.
+func blame(parts []part, err error) (part, bool) {
+	for _, p := range parts {
+		for _, controller := range p.controller {
+			if controller != "" && strings.Contains(err.Error(), "/"+controller+".") {
+				return p, true
+			}
+		}
+	}
+	return part{field: "linux.resources"}, false
 }

@@ -3,7 +3,7 @@ package cgroup
 import (
 	"fmt"
 	"math"
-	"regexp"
+	"strings"
 
 	"github.com/opencontainers/cgroups"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -125,16 +125,20 @@ func throttles(in []specs.LinuxThrottleDevice) (out []*cgroups.ThrottleDevice) {
 	return out
 }
 
-var pageSize = regexp.MustCompile(`^[1-9][0-9]*[KMG]B$`)
-
 func convertHugepages(limits []specs.LinuxHugepageLimit, out *cgroups.Resources) error {
 	for i, l := range limits {
-		if !pageSize.MatchString(l.Pagesize) {
+		if !isPageSize(l.Pagesize) {
 			return fmt.Errorf("linux.resources.hugepageLimits[%d].pageSize: %q is not a size such as 2MB", i, l.Pagesize)
 		}
 		out.HugetlbLimit = append(out.HugetlbLimit, &cgroups.HugepageLimit{Pagesize: l.Pagesize, Limit: l.Limit})
 	}
 	return nil
+}
+
+// isPageSize: digits, then KB, MB or GB (config-linux.md, "Huge page limits"). The text becomes part of a file name.
+func isPageSize(text string) bool {
+	unit := strings.TrimLeft(text, "0123456789")
+	return len(unit) < len(text) && (unit == "KB" || unit == "MB" || unit == "GB")
 }
 
 // convertToUnified refuses what cgroup v2 has no file for, and converts what is counted differently.

@@ -92,20 +92,10 @@ func (c *Cgroup) setScope(r *cgroups.Resources) error {
 		return keepMemlock(func() error { return c.manager.Set(r) })
 	})
 	if err != nil {
-		return c.explain(blame(parts, err), err)
+		p, _ := blame(parts, err)
+		return c.explain(p, err)
 	}
 	return nil
-}
-
-// blame finds the part whose file the error names.
-func blame(parts []part, err error) part {
-	for _, p := range parts {
-		name := p.controller[1] + "."
-		if strings.Contains(err.Error(), "/"+name) || strings.Contains(err.Error(), "/"+p.controller[0]+".") {
-			return p
-		}
-	}
-	return part{field: "linux.resources"}
 }
 
 func (c *Cgroup) stopScope() error {
