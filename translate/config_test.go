@@ -81,6 +81,8 @@ func TestParseRefusesWithFieldValueAndRange(t *testing.T) {
 		{"a number as text", with(`"cpu_cores": "2"`), `c.json:5:14: cpu_cores: a whole number from 1 to 8192 is needed, not a string, at: "cpu_cores":  --> "2",`},
 		{"a fraction", with(`"cpu_cores": 0.5`), `c.json:5:14: cpu_cores: 0.5 is not a whole number from 1 to 8192, at: "cpu_cores":  --> 0.5,`},
 		{"a number too large for anything", with(`"memory_limit_mb": 1e30`), `c.json:7:20: memory_limit_mb: 1e30 is not a whole number from 1 to 4294967295, at: "memory_limit_mb":  --> 1e30,`},
+		{"a field twice", with(`"name": "x", "name": "y"`), `c.json: name: given twice`},
+		{"a field of an entry twice", with(`"port_forwards": [{"host": 1, "sandbox": 2, "host": 1}]`), `c.json: port_forwards[0].host: given twice`},
 		{"no object", "[]", `c.json:1:1: an object is needed, not a list, at: --> []`},
 		{"null", "null", `c.json: name: missing; it is a string`},
 		{"null for an entry", with(`"port_forwards": [null]`), `c.json: port_forwards[0].host: missing; it is a whole number from 1 to 65535`},

@@ -48,8 +48,8 @@ var (
 // checkPresent reports the first needed field of t, a struct, that the object in data does not have. null counts as not there.
 // where is the path of the object, with its dot.
 func checkPresent(data []byte, t reflect.Type, where string) error {
-	var have map[string]json.RawMessage
-	if err := json.Unmarshal(data, &have); err != nil {
+	have, err := members(data, where)
+	if err != nil {
 		return err
 	}
 	for i := range t.NumField() {
@@ -72,6 +72,32 @@ func checkPresent(data []byte, t reflect.Type, where string) error {
 		}
 	}
 	return nil
+}
+
+// members splits an object, or null. encoding/json would take the last of two members with one name and drop the other without a word.
+func members(data []byte, where string) (map[string]json.RawMessage, error) {
+	have := map[string]json.RawMessage{}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	open, err := dec.Token()
+	if err != nil {
+		return nil, err
+	}
+	for open != nil && dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return nil, err
+		}
+		name := fmt.Sprint(key)
+		if _, twice := have[name]; twice {
+			return nil, fmt.Errorf("%s%s: given twice", where, name)
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return nil, err
+		}
+		have[name] = value
+	}
+	return have, nil
 }
 
 func checkEntries(data []byte, t reflect.Type, where string) error {
