@@ -2,6 +2,7 @@ package cgroup
 
 import (
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -38,8 +39,9 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	case "v2":
 		os.Exit(m.Run())
-	case "sleep": // a process to be put into cgroups
+	case "sleep", "devices", "eat": // a process to be put into cgroups
 		_, _ = os.Stdin.Read(make([]byte, 1))
+		inhabit(view)
 		os.Exit(0)
 	}
 	view = "machine"
@@ -54,6 +56,32 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// inhabit is what the processes in the cgroups do once they are there.
+func inhabit(mode string) {
+	switch mode {
+	case "devices":
+		dir := os.Args[1]
+		for _, dev := range []struct {
+			name         string
+			mode         uint32
+			major, minor uint32
+		}{{"null", unix.S_IFCHR, 1, 3}, {"pts", unix.S_IFCHR, 136, 77}, {"sda", unix.S_IFBLK, 8, 0}, {"mem", unix.S_IFCHR, 1, 1}} {
+			path := filepath.Join(dir, dev.name)
+			made := unix.Mknod(path, dev.mode|0o600, int(unix.Mkdev(dev.major, dev.minor)))
+			fd, opened := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+			if opened == nil {
+				_ = unix.Close(fd)
+			}
+			fmt.Printf("%s: mknod %v, open %v\n", dev.name, made, opened == nil || opened != unix.EPERM)
+		}
+	case "eat":
+		memory := make([]byte, 256<<20)
+		for i := range memory {
+			memory[i] = 1
+		}
+	}
 }
 
 func mountUnified() error {
@@ -130,8 +158,16 @@ func build(t testing.TB, cfg Config) *Cgroup {
 // sleeper is a process that waits for its standard input to close. It is born in the cgroup, or joins it.
 func sleeper(t testing.TB, c *Cgroup) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = []string{viewVariable + "=sleep"}
+	cmd, _ := inhabitant(t, c, "sleep", nil)
+	return cmd
+}
+
+// inhabitant is a sleeper that does what mode says once stdin is closed.
+func inhabitant(t testing.TB, c *Cgroup, mode string, out io.Writer, args ...string) (cmd *exec.Cmd, stdin io.Closer) {
+	t.Helper()
+	cmd = exec.Command("/proc/self/exe", args...)
+	cmd.Env = []string{viewVariable + "=" + mode}
+	cmd.Stdout = out
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +193,7 @@ func sleeper(t testing.TB, c *Cgroup) *exec.Cmd {
 			t.Fatal(err)
 		}
 	}
-	return cmd
+	return cmd, stdin
 }
 
 // poll waits until done, for at most 10 s.
