@@ -10,10 +10,13 @@
 
 static void copy_file(int from, int to, const char *name, const struct stat *st, const char *where)
 {
+	struct stat now;
 	int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	int out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (in < 0 || out < 0)
 		fail(errno, "copy ", name, " of ", where);
+	if (fstat(in, &now) < 0 || now.st_ino != st->st_ino || now.st_dev != st->st_dev)
+		fail(EAGAIN, name, " of ", where, " was replaced while it was copied");
 	for (;;) {
 		ssize_t n = sendfile(out, in, NULL, 1 << 20);
 		if (n < 0)

@@ -25,8 +25,7 @@ struct stage {
 	uint32_t keep;             /* descriptors from 3 on that the user's process keeps */
 	uint32_t death_signal;     /* of parent_death; 0: none */
 	uint64_t propagation;      /* of the propagation step; 0: none */
-	int32_t host_pid;          /* of this process in the runtime's pid namespace; 0: not told yet */
-	mode_t umask;              /* of the caller; the stage's own is 0 */
+	mode_t umask;              /* of the user's process; the stage's own is 0 */
 	bool joined;               /* a setns step was run: foreign processes may see this one */
 };
 extern struct stage stage;
@@ -44,7 +43,7 @@ int plan_fd(int32_t number);                                  /* the descriptor 
 /* report.c */
 void send_report(enum zb_report_kind kind, int32_t value, int fd);
 void warn(int error, const char *what, const char *name);
-int32_t wait_go(void);
+void wait_go(void);
 _Noreturn void fail_pieces(int error, const char *const *pieces);
 /* The one way to die: reports the step that runs, the error and the joined strings, and exits. */
 #define fail(error, ...) fail_pieces(error, (const char *const[]){__VA_ARGS__, NULL})

@@ -160,38 +160,59 @@ void step_wait_start(const struct zb_wait_start *s)
 	close(listening);
 }
 
-/* Whether a step behind this one still uses the descriptor. */
-static bool needed(int fd, const struct zb_step *step)
+/* The descriptor that a step needs once the others are closed, or -1. */
+static int descriptor_of(const struct zb_step *step)
 {
-	if (fd == stage.report_fd)
-		return true;
-	for (step = next_step(step); step; step = next_step(step)) {
-		if (step->op == ZB_OP_PROC_WRITE && fd == stage.proc_fd)
-			return true;
-		if (step->op == ZB_OP_WAIT_START && fd == plan_fd(((const struct zb_wait_start *)(const void *)step)->fd))
-			return true;
-		if (step->op == ZB_OP_HOOK && fd == plan_fd(((const struct zb_hook *)(const void *)step)->fd))
-			return true;
+	const void *s = step;
+	if (step->op == ZB_OP_PROC_WRITE)
+		return stage.proc_fd;
+	if (step->op == ZB_OP_WAIT_START)
+		return plan_fd(((const struct zb_wait_start *)s)->fd);
+	if (step->op == ZB_OP_HOOK)
+		return plan_fd(((const struct zb_hook *)s)->fd);
+	return -1;
+}
+
+/* The lowest descriptor from first on that the stage or a step behind this one still uses, or -1. */
+static int next_needed(unsigned first, const struct zb_step *step)
+{
+	int lowest = stage.report_fd >= (int)first ? stage.report_fd : -1;
+	while ((step = next_step(step))) {
+		int fd = descriptor_of(step);
+		if (fd >= (int)first && (lowest < 0 || fd < lowest))
+			lowest = fd;
 	}
-	return false;
+	return lowest;
+}
+
+static char **exec_args, **exec_env;
+
+/* What the user's process gets is settled before a seccomp filter can forbid the calls; behind this, exec is one call. */
+static void leave_stage(const struct zb_exec *s)
+{
+	umask(stage.umask);
+	if (sys_close_range(3 + stage.keep, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+		fail(errno, "set close-on-exec");
+	exec_args = vector(s->args, found);
+	exec_env = vector(s->env, NULL);
 }
 
 void step_close_fds(const struct zb_close_fds *s)
 {
+	unsigned first = 3 + s->keep;
+	int fd;
 	stage.keep = s->keep;
 	stage.root_fd = -1; /* need_root opens it again */
-	unsigned first = 3 + s->keep;
-	/* the stage's own descriptors are far below this; above there is nothing to keep */
-	unsigned end = (unsigned)stage.base + 64;
-	for (unsigned fd = first; fd < end; fd++) {
-		if (!needed((int)fd, &s->step))
-			continue;
-		if (fd > first && sys_close_range(first, fd - 1, 0) < 0)
+	while ((fd = next_needed(first, &s->step)) >= 0) {
+		if ((unsigned)fd > first && sys_close_range(first, (unsigned)fd - 1, 0) < 0)
 			fail(errno, "close descriptors");
-		first = fd + 1;
+		first = (unsigned)fd + 1;
 	}
 	if (sys_close_range(first, ~0u, 0) < 0)
 		fail(errno, "close descriptors");
+	for (const struct zb_step *step = next_step(&s->step); step; step = next_step(step))
+		if (step->op == ZB_OP_EXEC)
+			leave_stage((const void *)step);
 }
 
 /* Without a find step (plans made by hand): PATH comes from the new environment, as with execvpe(3). */
@@ -208,10 +229,8 @@ _Noreturn void step_exec(const struct zb_exec *s)
 {
 	if (!*found)
 		find_late(s);
-	char **args = vector(s->args, found), **env = vector(s->env, NULL);
-	umask(stage.umask);
-	if (sys_close_range(3 + stage.keep, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
-		fail(errno, "set close-on-exec");
-	execve(found, args, env);
+	if (!exec_args)
+		leave_stage(s);
+	execve(found, exec_args, exec_env);
 	explain_exec(errno, found);
 }

@@ -8,7 +8,7 @@ void step_rlimit(const struct zb_rlimit *s)
 		fail(errno, "set resource limit ", decimal(s->resource));
 }
 
-/* Takes effect at exec: until then the modes of what the stage creates are exact. */
+/* Takes effect when the descriptors are closed: until then the modes of what the stage creates are exact. */
 void step_umask(const struct zb_umask *s)
 {
 	stage.umask = s->mask & 0777;

@@ -87,7 +87,7 @@ void step_clone(const struct zb_clone *s)
 void step_sync(void)
 {
 	send_report(ZB_REPORT_SYNC, 0, -1);
-	stage.host_pid = wait_go();
+	wait_go();
 }
 
 void step_setsid(void)

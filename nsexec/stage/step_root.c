@@ -66,6 +66,9 @@ void step_root(const struct zb_root *s)
 		tree = sys_open_tree(target, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | AT_RECURSIVE);
 		if (tree < 0)
 			fail(errno, "clone the tree of root ", path);
+		/* pivot_root refuses a shared root; root_attr shares it again in the end */
+		if (stage.propagation == MS_SHARED && sys_mount_setattr(tree, 0, 0, 0, MS_SLAVE) < 0)
+			fail(errno, "unshare root ", path);
 	} else {
 		set_propagation(tree, (stage.propagation == MS_PRIVATE ? MS_PRIVATE : MS_SLAVE) | MS_REC, path);
 	}

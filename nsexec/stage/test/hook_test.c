@@ -19,16 +19,16 @@ static struct zb_hook a_hook(const char *script)
 
 static void hears_state_arguments_and_environment(void)
 {
-	char got[256] = "";
+	char got[256] = "", want[64];
 	make_root();
-	stage.host_pid = 77;
 	struct zb_hook s = a_hook("#!/bin/sh\n(cat; echo \" $WORD $(ls /proc/$$/fd | wc -l)\") > $1/out\n");
 	step_hook(&s);
 	snprintf(hook_path, sizeof(hook_path), "%s/out", root_dir);
 	int fd = open(hook_path, O_RDONLY);
 	CHECK(read(fd, got, sizeof(got) - 1) > 0);
-	/* streams 0 to 2 and the shell's own descriptor of its script */
-	SAME_TEXT(got, "{\"pid\":77} hi 4\n");
+	/* the pid is the one that the container sees (runtime.md, "State"); streams 0 to 2 and the shell's own descriptor of its script */
+	snprintf(want, sizeof(want), "{\"pid\":%d} hi 4\n", getpid());
+	SAME_TEXT(got, want);
 }
 
 static void a_hook_need_not_read(void)
@@ -69,10 +69,27 @@ static void kills_a_hook_at_its_timeout(void)
 	CHECK(wait(&status) > 0 && WIFSIGNALED(status));
 }
 
+/* A program that was opened in the runtime's namespace runs whatever is at its path now; a script needs the path. */
+static void runs_from_a_descriptor(void)
+{
+	char want[256];
+	make_root();
+	stage.base = 100;
+	struct zb_hook s = a_hook("#!/bin/sh\nexit 3\n");
+	s.fd = 0;
+	int program = open("/bin/true", O_PATH | O_CLOEXEC);
+	CHECK(program >= 0 && dup3(program, 102, O_CLOEXEC) == 102);
+	step_hook(&s);
+	CHECK(dup3(open(hook_path, O_PATH | O_CLOEXEC), 102, O_CLOEXEC) == 102);
+	snprintf(want, sizeof(want), "startContainer hook %s exited with status 3", hook_path);
+	FAILS(step_hook(&s), 0, want);
+}
+
 const struct test hook_tests[] = {
 	{"hook hears state, arguments and environment", hears_state_arguments_and_environment},
 	{"hook need not read its stdin", a_hook_need_not_read},
 	{"hook failures are told", tells_how_a_hook_failed},
 	{"hook is killed at its timeout", kills_a_hook_at_its_timeout},
+	{"hook runs from a descriptor", runs_from_a_descriptor},
 	{0},
 };
