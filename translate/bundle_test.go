@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -281,5 +282,19 @@ func TestBundleOverwritesNothing(t *testing.T) {
 				t.Errorf("overwritten: %q", data)
 			}
 		})
+	}
+}
+
+func BenchmarkBundle(b *testing.B) {
+	c, err := Load("../examples/sandbox.json")
+	if err != nil {
+		b.Fatal(err)
+	}
+	c.Root = "/nonexistent"
+	tmp := b.TempDir()
+	for i := 0; b.Loop(); i++ {
+		if _, err := c.Bundle(filepath.Join(tmp, strconv.Itoa(i)), nil, self()); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
