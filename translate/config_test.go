@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,27 +75,28 @@ func TestParseRefusesWithFieldValueAndRange(t *testing.T) {
 		{"name missing", without("name"), `c.json: name: missing; it is a string`},
 		{"memory_limit_mb missing", without("memory_limit_mb"), `c.json: memory_limit_mb: missing; it is a whole number from 1 to 4294967295`},
 		{"cpu_cores null", with(`"cpu_cores": null`), `c.json: cpu_cores: missing; it is a whole number from 1 to 8192`},
-		{"a field with a typing error", with(`"name": "x", "cpu_core": 2`), `c.json:2:14: unknown field "cpu_core", did you mean "cpu_cores"?, at: "name": "x", --> "cpu_core": 2,`},
-		{"a field like none", "{\n  \"zzz\": 1}", `c.json:2:3: unknown field "zzz", at: --> "zzz": 1}`},
-		{"an unknown field of a list's entry", with(`"port_forwards": [{"host": 1, "sandbx": 2}]`), `c.json:9:31: port_forwards[0]: unknown field "sandbx", did you mean "sandbox"?, at: "port_forwards": [{"host": 1, --> "sandbx": 2}]`},
-		{"a field in capitals", with(`"name": "x", "Binary": "/bin/x"`), `c.json:2:14: unknown field "Binary", did you mean "binary"?, at: "name": "x", --> "Binary": "/bin/x",`},
-		{"a number as text", with(`"cpu_cores": "2"`), `c.json:5:14: cpu_cores: a whole number from 1 to 8192 is needed, not a string, at: "cpu_cores": --> "2",`},
-		{"a fraction", with(`"cpu_cores": 0.5`), `c.json:5:14: cpu_cores: 0.5 is not a whole number from 1 to 8192, at: "cpu_cores": --> 0.5,`},
-		{"a number too large for anything", with(`"memory_limit_mb": 1e30`), `c.json:7:20: memory_limit_mb: 1e30 is not a whole number from 1 to 4294967295, at: "memory_limit_mb": --> 1e30,`},
+		{"a field with a typing error", with(`"name": "x", "cpu_core": 2`), `c.json:2:14: unknown field "cpu_core", did you mean "cpu_cores"?`},
+		{"a field like none", "{\n  \"zzz\": 1}", `c.json:2:3: unknown field "zzz"`},
+		{"an unknown field of a list's entry", with(`"port_forwards": [{"host": 1, "sandbx": 2}]`), `c.json:9:31: port_forwards[0]: unknown field "sandbx", did you mean "sandbox"?`},
+		{"a field in capitals", with(`"name": "x", "Binary": "/bin/x"`), `c.json:2:14: unknown field "Binary", did you mean "binary"?`},
+		{"a number as text", with(`"cpu_cores": "2"`), `c.json:5:14: cpu_cores: a whole number from 1 to 8192 is needed, not a string`},
+		{"a fraction", with(`"cpu_cores": 0.5`), `c.json:5:14: cpu_cores: 0.5 is not a whole number from 1 to 8192`},
+		{"a number too large for anything", with(`"memory_limit_mb": 1e30`), `c.json:7:20: memory_limit_mb: 1e30 is not a whole number from 1 to 4294967295`},
 		{"a field twice", with(`"name": "x", "name": "y"`), `c.json: name: given twice`},
 		{"a field of an entry twice", with(`"port_forwards": [{"host": 1, "sandbox": 2, "host": 1}]`), `c.json: port_forwards[0].host: given twice`},
-		{"no object", "[]", `c.json:1:1: an object is needed, not a list, at: --> []`},
+		{"no object", "[]", `c.json:1:1: an object is needed, not a list`},
 		{"null", "null", `c.json: name: missing; it is a string`},
 		{"null for an entry", with(`"port_forwards": [null]`), `c.json: port_forwards[0].host: missing; it is a whole number from 1 to 65535`},
 		{"nothing", "", `c.json:1:1: the file is empty`},
-		{"a comma too many", "{\n\"name\": \"x\",\n}", `c.json:3:1: invalid character '}' looking for beginning of object key string, at: --> }`},
-		{"a comment", "{\n// my sandbox\n\"name\": \"x\"}", `c.json:2:1: invalid character '/' looking for beginning of object key string, at: --> // my sandbox`},
-		{"two values", with(`"name": "x"`) + "{}", `c.json:10:2: invalid character '{' after top-level value, at: } --> {}`},
+		{"a comma too many", "{\n\"name\": \"x\",\n}", `c.json:3:1: invalid character '}' looking for beginning of object key string`},
+		{"a comment", "{\n// my sandbox\n\"name\": \"x\"}", `c.json:2:1: invalid character '/' looking for beginning of object key string`},
+		{"two values", with(`"name": "x"`) + "{}", `c.json:10:2: invalid character '{' after top-level value`},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := Parse("c.json", []byte(tc.json))
-			if err == nil || err.Error() != tc.want {
+			// The excerpt of the file that may follow is package spec's.
+			if got, _, _ := strings.Cut(fmt.Sprint(err), ", at: "); got != tc.want {
 				t.Errorf("got  %v\nwant %s", err, tc.want)
 			}
 		})
@@ -174,7 +176,7 @@ func TestLoadRefuses(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(with(`"name": "x"`)))
 	f.Add([]byte(with(`"port_forwards": [{"host": 1, "sandbox": 2}, {"host": 2, "sandbox": 2}]`)))
-	f.Add([]byte(`{"name": "x", "nmae": 1}`))
+	f.Add([]byte(`{"name": "x", "port": 1}`))
 	f.Add([]byte(`[`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse("c.json", data)
