@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"github.com/opencontainers/cgroups"
@@ -60,14 +61,13 @@ type Cgroup struct {
 	saved    Saved
 	manager  cgroups.Manager // nil with Disabled
 	config   *cgroups.Cgroup
-	absent   bool // rootless and not permitted: there is no cgroup
 	existed  bool // was there, empty, before New
 	owner    *int
 	warnings []string
 }
 
 // Saved is what must be remembered of a cgroup to find it again. It is complete before Create, so that whatever Create has
-// made can be removed after a crash.
+// made can be removed after a crash; for a rootless container Create may take something away.
 type Saved struct {
 	Driver Driver `json:"driver"`
 	// Version is that of the cgroup hierarchy, 1 or 2; 0 with Disabled.
@@ -77,6 +77,8 @@ type Saved struct {
 	// Made are directories above Paths that did not exist before; they are removed with the last container in them.
 	Made     []string `json:"made,omitempty"`
 	Rootless bool     `json:"rootless,omitempty"`
+	// None: rootless, and making the cgroup is not permitted. Create finds that out.
+	None bool `json:"none,omitempty"`
 	// Explicit: the configuration named the path.
 	Explicit bool `json:"explicit,omitempty"`
 	// Slice, Prefix and Name are those of the systemd unit.
@@ -137,6 +139,11 @@ func Load(s Saved) (*Cgroup, error) {
 	if unified := cgroups.IsCgroup2UnifiedMode(); unified != (s.Version == 2) {
 		return nil, fmt.Errorf("loading cgroup: it was made on cgroup v%d, which is not what is mounted here", s.Version)
 	}
+	// What Create of a rootless container was not permitted to make is not part of the cgroup.
+	if s.Rootless && s.Version == 1 {
+		c.saved.Paths = maps.Clone(s.Paths)
+		maps.DeleteFunc(c.saved.Paths, func(_, dir string) bool { return !exists(dir) })
+	}
 	return c, c.open()
 }
 
@@ -154,12 +161,12 @@ func (c *Cgroup) open() (err error) {
 		if s.Version == 2 {
 			c.manager, err = systemd.NewUnifiedManager(c.config, s.Paths[""])
 		} else {
-			c.manager, err = systemd.NewLegacyManager(c.config, s.Paths)
+			c.manager, err = systemd.NewLegacyManager(c.config, maps.Clone(s.Paths))
 		}
 	case s.Version == 2:
 		c.manager, err = fs2.NewManager(c.config, s.Paths[""])
 	default:
-		c.manager, err = fs.NewManager(c.config, s.Paths)
+		c.manager, err = fs.NewManager(c.config, maps.Clone(s.Paths))
 	}
 	if err != nil {
 		return fmt.Errorf("opening cgroup: %w", err)
@@ -183,7 +190,7 @@ func (c *Cgroup) Exists() bool {
 
 // Stats returns what the controllers have counted.
 func (c *Cgroup) Stats() (*cgroups.Stats, error) {
-	if c.manager == nil || c.absent {
+	if c.manager == nil || c.saved.None {
 		return nil, ErrNone
 	}
 	stats, err := c.manager.GetStats()

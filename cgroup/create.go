@@ -3,6 +3,7 @@ package cgroup
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 
@@ -39,8 +40,8 @@ func (c *Cgroup) make() error {
 			break
 		}
 	}
-	if errors.Is(err, cgroups.ErrRootless) {
-		c.absent = true
+	if errors.Is(err, cgroups.ErrRootless) || c.saved.Rootless && !c.saved.Explicit && forbidden(err) {
+		c.adopt()
 		return nil
 	}
 	if err == nil {
@@ -53,14 +54,26 @@ func (c *Cgroup) make() error {
 	return fmt.Errorf("creating cgroup: %w", err)
 }
 
+func forbidden(err error) bool {
+	return errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EROFS)
+}
+
+// adopt makes do with the hierarchies that a rootless container was permitted to use, which may be none.
+func (c *Cgroup) adopt() {
+	c.saved.Paths = maps.Clone(c.saved.Paths)
+	maps.DeleteFunc(c.saved.Paths, func(_, dir string) bool { return !exists(dir) })
+	c.saved.None = len(c.saved.Paths) == 0
+}
+
+const unprivileged = "a cgroup cannot be made without privileges; a systemd user session delegates one (--systemd-cgroup)"
+
 // limit applies resources through the cgroup file system.
 func (c *Cgroup) limit(r *cgroups.Resources) error {
 	parts := split(r)
-	if c.absent {
-		if len(parts) > 0 {
-			return fmt.Errorf("%s: the cgroup %s cannot be made without privileges; a systemd user session delegates one (--systemd-cgroup)",
-				parts[0].field, c.anchor())
-		}
+	if c.saved.None && len(parts) > 0 {
+		return fmt.Errorf("%s: %s", parts[0].field, unprivileged)
+	}
+	if c.saved.None {
 		return nil
 	}
 	if len(r.Devices) > 0 {
@@ -106,7 +119,7 @@ func (c *Cgroup) refuseIgnored(p part) error {
 
 // delegate hands the cgroup's own files, those that cgroups(7) lists for delegation, to the owner.
 func (c *Cgroup) delegate() error {
-	if c.owner == nil || c.absent || c.saved.Version != 2 {
+	if c.owner == nil || c.saved.None || c.saved.Version != 2 {
 		return nil
 	}
 	dir := c.saved.Paths[""]
@@ -128,7 +141,7 @@ func (c *Cgroup) delegate() error {
 // Dir opens the directory of a cgroup that processes can be born into with CLONE_INTO_CGROUP: one of cgroupfs on v2, after
 // Create. Otherwise it is nil, and processes have to Join.
 func (c *Cgroup) Dir() (*os.File, error) {
-	if c.saved.Driver != Cgroupfs || c.saved.Version != 2 || c.absent {
+	if c.saved.Driver != Cgroupfs || c.saved.Version != 2 || c.saved.None {
 		return nil, nil
 	}
 	return openDir(c.saved.Paths[""])
@@ -146,7 +159,7 @@ func openDir(path string) (*os.File, error) {
 // then applies the limits; when that fails, the scope is stopped again.
 func (c *Cgroup) Join(pid int) error {
 	switch {
-	case c.manager == nil || c.absent:
+	case c.manager == nil || c.saved.None:
 		return nil
 	case c.saved.Driver == Systemd:
 		return c.startScope(pid)

@@ -11,7 +11,7 @@ import (
 // while processes are left it waits for about a second, then it is an error. What is gone already is no error.
 func (c *Cgroup) Destroy() error {
 	switch {
-	case c.manager == nil || c.absent:
+	case c.manager == nil || c.saved.None:
 		return nil
 	case c.saved.Driver == Systemd:
 		return c.stopScope()

@@ -13,7 +13,7 @@ func (c *Cgroup) Freeze() error { return c.setFrozen("freezing", cgroups.Frozen)
 func (c *Cgroup) Thaw() error { return c.setFrozen("thawing", cgroups.Thawed) }
 
 func (c *Cgroup) setFrozen(verb string, state cgroups.FreezerState) error {
-	if c.manager == nil || c.absent {
+	if c.manager == nil || c.saved.None {
 		return fmt.Errorf("%s cgroup: %w", verb, ErrNone)
 	}
 	if err := c.manager.Freeze(state); err != nil {
@@ -24,7 +24,7 @@ func (c *Cgroup) setFrozen(verb string, state cgroups.FreezerState) error {
 
 // Frozen reports whether Freeze was called last. A cgroup that is gone, or cannot be frozen, is not frozen.
 func (c *Cgroup) Frozen() (bool, error) {
-	if c.manager == nil || c.absent {
+	if c.manager == nil || c.saved.None {
 		return false, nil
 	}
 	state, err := c.manager.GetFreezerState()

@@ -14,7 +14,7 @@ import (
 // Pids returns all processes of the cgroup and of those below it. A cgroup that is gone has none. 0 stands for a process outside
 // of zbox's pid namespace.
 func (c *Cgroup) Pids() ([]int, error) {
-	if c.manager == nil || c.absent {
+	if c.manager == nil || c.saved.None {
 		return nil, fmt.Errorf("listing processes: %w", ErrNone)
 	}
 	pids, err := cgroups.GetAllPids(c.anchor())
@@ -57,7 +57,7 @@ func (c *Cgroup) Signal(sig unix.Signal) error {
 // Kill kills every process of the cgroup, frozen or not, and returns when they are gone, or with an error when some remain after
 // 10 s. A cgroup that is gone, or never was, is no error.
 func (c *Cgroup) Kill() error {
-	if c.manager == nil || c.absent || !exists(c.anchor()) {
+	if c.manager == nil || c.saved.None || !exists(c.anchor()) {
 		return nil
 	}
 	const patience = 10 * time.Second

@@ -39,6 +39,9 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	case "v2":
 		os.Exit(m.Run())
+	case "rootless":
+		rootless(os.Args[1], os.Args[2])
+		os.Exit(0)
 	case "sleep", "devices", "eat": // a process to be put into cgroups
 		_, _ = os.Stdin.Read(make([]byte, 1))
 		inhabit(view)

@@ -16,7 +16,7 @@ import (
 // OOMKills is the number of processes of the cgroup that the OOM killer has killed (memory.events on v2, memory.oom_control on v1;
 // Linux 4.13). It is 0 when the cgroup has no memory controller.
 func (c *Cgroup) OOMKills() (uint64, error) {
-	if c.manager == nil || c.absent {
+	if c.manager == nil || c.saved.None {
 		return 0, fmt.Errorf("counting OOM kills: %w", ErrNone)
 	}
 	n, err := c.manager.OOMKillCount()
@@ -29,7 +29,7 @@ func (c *Cgroup) OOMKills() (uint64, error) {
 // OOMEvents sends on the channel whenever the cgroup runs out of memory from now on, once for events that come faster than they are received.
 // The channel is closed when ctx ends or the cgroup is removed; on v2 also when its last process has ended.
 func (c *Cgroup) OOMEvents(ctx context.Context) (<-chan struct{}, error) {
-	if c.manager == nil || c.absent {
+	if c.manager == nil || c.saved.None {
 		return nil, fmt.Errorf("watching for OOM: %w", ErrNone)
 	}
 	watch := c.watchLegacy

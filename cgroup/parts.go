@@ -150,7 +150,9 @@ func (c *Cgroup) explain(p part, err error) error {
 // missingController says why the cgroup does not have the controller of p; "" when it does.
 func (c *Cgroup) missingController(p part) string {
 	if c.saved.Version == 1 {
-		if name := p.controller[0]; c.saved.Paths[name] == "" {
+		if name := p.controller[0]; c.saved.Paths[name] == "" && c.saved.Rootless {
+			return unprivileged
+		} else if c.saved.Paths[name] == "" {
 			return fmt.Sprintf("the %s controller of cgroup v1 is not mounted", name)
 		}
 		return ""

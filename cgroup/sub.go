@@ -41,7 +41,7 @@ func openBeneath(dir, sub string) (*os.File, error) {
 // (exec --cgroup), or without specs the container's own or, when that may hold no processes because its controllers are handed
 // down, the one of the process init. On v1 it is nil; use JoinSub.
 func (c *Cgroup) OpenSub(init int, specs []string) (*os.File, error) {
-	if c.manager == nil || c.absent {
+	if c.manager == nil || c.saved.None {
 		if len(specs) > 0 {
 			return nil, fmt.Errorf("opening sub-cgroup: %w", ErrNone)
 		}
@@ -84,7 +84,7 @@ func (c *Cgroup) openOf(pid int) (*os.File, error) {
 // JoinSub moves a process into the container's cgroup, or into the cgroups below it that specs name: [controller[,controller]:]path,
 // as exec --cgroup has them. Controllers that are not named get the container's own.
 func (c *Cgroup) JoinSub(pid int, specs []string) error {
-	if c.manager == nil || c.absent {
+	if c.manager == nil || c.saved.None {
 		return fmt.Errorf("joining cgroup: %w", ErrNone)
 	}
 	subs, err := parseSubs(specs)

@@ -15,15 +15,39 @@ import (
 	"github.com/opencontainers/cgroups/systemd"
 )
 
-const (
-	// connectPatience bounds how long systemd may take to answer at all.
-	connectPatience = 5 * time.Second
-	// jobPatience bounds a request; opencontainers/cgroups itself waits 30 s for the job that a request starts.
-	jobPatience = 35 * time.Second
-)
+// connectPatience bounds how long systemd may take to answer at all. Tests shorten it.
+var connectPatience = 5 * time.Second
+
+// jobPatience bounds a request; opencontainers/cgroups itself waits 30 s for the job that a request starts.
+const jobPatience = 35 * time.Second
 
 // resolveSystemd finds the unit's name, and where systemd will put its cgroup.
 func (c *Cgroup) resolveSystemd(cfg Config) (err error) {
+	if err := c.nameUnit(cfg); err != nil {
+		return err
+	}
+	if c.config.SystemdProps, err = properties(cfg.Annotations); err != nil {
+		return err
+	}
+	if !systemd.IsRunningSystemd() {
+		return errors.New("cgroup manager systemd: this machine was not booted with systemd; use cgroupfs")
+	}
+	c.saved.Rootless = cfg.Rootless || cfg.UserDBus
+	// Only the user's instance has to be asked for its place in the hierarchy.
+	if c.saved.Rootless {
+		if err := reachable(true); err != nil {
+			return err
+		}
+	}
+	if err := bounded("asking systemd for its cgroup", c.open); err != nil {
+		return err
+	}
+	c.saved.Paths = c.manager.GetPaths()
+	return nil
+}
+
+// nameUnit reads slice:prefix:name.
+func (c *Cgroup) nameUnit(cfg Config) error {
 	s := &c.saved
 	s.Prefix, s.Name = "zbox", cfg.ID
 	if cfg.Path != "" {
@@ -32,32 +56,15 @@ func (c *Cgroup) resolveSystemd(cfg Config) (err error) {
 			return fmt.Errorf("linux.cgroupsPath: %q is not slice:prefix:name, which systemd needs", cfg.Path)
 		}
 		s.Slice, s.Prefix, s.Name = parts[0], parts[1], parts[2]
-		if s.Slice != "" {
-			if _, err := systemd.ExpandSlice(s.Slice); err != nil {
-				return fmt.Errorf("linux.cgroupsPath: %w", err)
-			}
+	}
+	if s.Slice != "" {
+		if _, err := systemd.ExpandSlice(s.Slice); err != nil {
+			return fmt.Errorf("linux.cgroupsPath: %w", err)
 		}
 	}
 	if strings.Contains(s.Prefix+s.Name, "/") {
 		return fmt.Errorf("linux.cgroupsPath: %q: a unit name has no slash", cfg.Path)
 	}
-	if c.config.SystemdProps, err = properties(cfg.Annotations); err != nil {
-		return err
-	}
-	if !systemd.IsRunningSystemd() {
-		return errors.New("cgroup manager systemd: this machine was not booted with systemd; use cgroupfs")
-	}
-	s.Rootless = cfg.Rootless || cfg.UserDBus
-	// Only the user's instance has to be asked for its place in the hierarchy.
-	if s.Rootless {
-		if err := reachable(true); err != nil {
-			return err
-		}
-	}
-	if err := bounded("asking systemd for its cgroup", c.open); err != nil {
-		return err
-	}
-	s.Paths = c.manager.GetPaths()
 	return nil
 }
 
@@ -178,7 +185,7 @@ func properties(annotations map[string]string) (props []systemdDbus.Property, er
 		if err != nil {
 			return nil, fmt.Errorf("annotations[%q]: parsing value: %w", key, err)
 		}
-		if stem, ok := strings.CutSuffix(name, "Sec"); ok && strings.ToUpper(stem[len(stem)-1:]) != stem[len(stem)-1:] {
+		if stem, ok := strings.CutSuffix(name, "Sec"); ok && endsLower(stem) {
 			if value, err = microseconds(value); err != nil {
 				return nil, fmt.Errorf("annotations[%q]: %w", key, err)
 			}
@@ -187,6 +194,11 @@ func properties(annotations map[string]string) (props []systemdDbus.Property, er
 		props = append(props, systemdDbus.Property{Name: name, Value: value})
 	}
 	return props, nil
+}
+
+// endsLower tells TimeoutStopSec from TimeoutStopUSec.
+func endsLower(stem string) bool {
+	return stem != "" && stem[len(stem)-1] >= 'a' && stem[len(stem)-1] <= 'z'
 }
 
 func microseconds(v dbus.Variant) (dbus.Variant, error) {

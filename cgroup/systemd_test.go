@@ -1,0 +1,93 @@
+package cgroup
+
+import (
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/cgroups"
+)
+
+func TestSystemdProperties(t *testing.T) {
+	tests := []struct{ name, key, value, prop, want, err string }{
+		{name: "text", key: "CollectMode", value: "'inactive-or-failed'", prop: "CollectMode", want: `"inactive-or-failed"`},
+		{name: "number with type", key: "CPUWeight", value: "uint64 55", prop: "CPUWeight", want: "@t 55"},
+		{name: "seconds", key: "TimeoutStopSec", value: "12", prop: "TimeoutStopUSec", want: "@t 12000000"},
+		{name: "parts of seconds", key: "TimeoutStopSec", value: "1.5", prop: "TimeoutStopUSec", want: "@t 1500000"},
+		{name: "microseconds", key: "TimeoutStopUSec", value: "uint64 12", prop: "TimeoutStopUSec", want: "@t 12"},
+		{
+			name: "seconds that are text", key: "TimeoutStopSec", value: "'1min'",
+			err: `annotations["org.systemd.property.TimeoutStopSec"]: "1min" is not a number of seconds`,
+		},
+		{name: "bad name", key: "Exec-Start", value: "1", err: `annotations["org.systemd.property.Exec-Start"]: "Exec-Start" is not a property name`},
+		{name: "short name", key: "Se", value: "1", err: `annotations["org.systemd.property.Se"]: "Se" is not a property name`},
+		{name: "only a suffix", key: "Sec", value: "uint64 1", prop: "Sec", want: "@t 1"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			props, err := properties(map[string]string{propertyPrefix + tt.key: tt.value, "other": "x"})
+			if text(err) != tt.err {
+				t.Fatalf("error %q, want %q", text(err), tt.err)
+			}
+			if err == nil && (len(props) != 1 || props[0].Name != tt.prop || props[0].Value.String() != tt.want) {
+				t.Errorf("got %v, want %s=%s", props, tt.prop, tt.want)
+			}
+		})
+	}
+}
+
+func TestSystemdUnitName(t *testing.T) {
+	tests := []struct{ name, path, want, err string }{
+		{name: "default", want: "|zbox|web"},
+		{name: "all parts", path: "machine.slice:libpod:web", want: "machine.slice|libpod|web"},
+		{name: "no slice", path: ":docker:web", want: "|docker|web"},
+		{name: "not of this form", path: "/machine/web", err: `linux.cgroupsPath: "/machine/web" is not slice:prefix:name, which systemd needs`},
+		{name: "no name", path: "a.slice:x:", err: `linux.cgroupsPath: "a.slice:x:" is not slice:prefix:name, which systemd needs`},
+		{name: "bad slice", path: "machine:x:y", err: "linux.cgroupsPath: invalid slice name: machine"},
+		{name: "escape", path: "a.slice:x:../../y", err: `linux.cgroupsPath: "a.slice:x:../../y": a unit name has no slash`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := &Cgroup{config: &cgroups.Cgroup{}}
+			err := c.nameUnit(Config{ID: "web", Path: tt.path})
+			if text(err) != tt.err {
+				t.Fatalf("error %q, want %q", text(err), tt.err)
+			}
+			if got := strings.Join([]string{c.saved.Slice, c.saved.Prefix, c.saved.Name}, "|"); err == nil && got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestSystemdThatDoesNotAnswerIsAnErrorInTime talks to a bus that accepts connections and then says nothing.
+func TestSystemdThatDoesNotAnswerIsAnErrorInTime(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "bus")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path="+path)
+	patience := connectPatience
+	defer func() { connectPatience = patience }()
+	connectPatience = 100 * time.Millisecond
+	start := time.Now()
+	err = reachable(false)
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("took %v", took)
+	}
+	if err == nil || !strings.HasPrefix(err.Error(), "connecting to systemd: ") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestSystemdWithoutUserBus(t *testing.T) {
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/does/not/exist")
+	want := "connecting to systemd: dial unix /does/not/exist: connect: no such file or directory"
+	if err := reachable(true); text(err) != want {
+		t.Errorf("error %q, want %q", text(err), want)
+	}
+}
