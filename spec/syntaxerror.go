@@ -54,15 +54,15 @@ func newSyntaxError(name string, data []byte, at int, field, reason string) *Syn
 		Line:   bytes.Count(data[:at], []byte{'\n'}) + 1,
 		Column: utf8.RuneCount(before) + 1,
 	}
-	left := lastRunes(before, charsBefore)
+	left := strings.TrimLeft(lastRunes(before, charsBefore), " ")
 	right := printable(string(behind), charsBehind)
-	if right == "" {
+	switch {
+	case right == "" && at == len(data):
+		right = "(end of file)"
+	case right == "":
 		right = "(end of line)"
-		if at == len(data) {
-			right = "(end of file)"
-		}
 	}
-	if left = strings.TrimLeft(left, " \t"); len(data) > 0 {
+	if len(bytes.TrimSpace(data)) > 0 {
 		e.excerpt = strings.TrimSpace(left + " --> " + right)
 	}
 	e.Spot = spot(before, behind)
