@@ -2,16 +2,16 @@ package spec
 
 import "strings"
 
-// Nearest returns the name of known that is most like name, or "" when none is near: at most one difference for every three
-// characters (at least one), where a difference is a character that is missing, added, other or swapped with its neighbour, and
-// upper and lower case are the same.
+// Nearest returns the name of known that is most like name, or "" when none is near: at most one difference for every four
+// characters (at least one, but never all), where a difference is a character that is missing, added, other or swapped with its
+// neighbour, and upper and lower case are the same.
 func Nearest(name string, known []string) string {
 	// Longer names are no typing errors, and the comparison's cost grows with the square.
 	const longest = 100
 	if len(name) > longest {
 		return ""
 	}
-	best, nearest := max(1, len(name)/3)+1, ""
+	best, nearest := min(len(name), max(1, len(name)/4)+1), ""
 	for _, k := range known {
 		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < best {
 			best, nearest = d, k
