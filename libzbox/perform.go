@@ -55,7 +55,27 @@ func (e *StepError) Unwrap() error { return e.Err }
 
 // stepError names the step number n (from 1) in an error.
 func (p *performer) stepError(n int, detail string, err error) error {
-	return &StepError{Number: n, Total: len(p.plan.Steps), Origin: p.plan.Origin(n), Detail: detail, Err: err}
+	origin := p.plan.Origin(n)
+	if target := p.target(n); target != "" {
+		origin += " (" + target + ")"
+	}
+	return &StepError{Number: n, Total: len(p.plan.Steps), Origin: origin, Detail: detail, Err: err}
+}
+
+// target is where a mount step mounts: mounts[7] alone says little to a reader.
+func (p *performer) target(n int) string {
+	if n < 1 || n > len(p.plan.Steps) {
+		return ""
+	}
+	switch s := p.plan.Steps[n-1].(type) {
+	case *plan.Mount:
+		return s.Target
+	case *plan.Bind:
+		return s.Target
+	case *plan.Remount:
+		return s.Target
+	}
+	return ""
 }
 
 // run starts the stage and goes through the plan with it, until the start barrier or execve(2).

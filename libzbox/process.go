@@ -46,13 +46,32 @@ func readStat(pid int) (state byte, start uint64, err error) {
 	return fields[0][0], start, nil
 }
 
-// alive reports whether the process still runs; a zombie does not.
+// alive reports whether the process still runs. A zombie does not; but a thread group whose leader has ended looks like one while
+// its other threads live on, and only the pidfd tells them apart (pidfd_open(2): readable once the whole process has ended).
 func (p processID) alive() bool {
 	if p.Pid == 0 {
 		return false
 	}
 	state, start, err := readStat(p.Pid)
-	return err == nil && start == p.Start && state != 'Z' && state != 'X'
+	switch {
+	case err != nil || start != p.Start || state == 'X':
+		return false
+	case state == 'Z':
+		return !ended(p.Pid)
+	}
+	return true
+}
+
+// ended reports whether all threads of a process have ended.
+func ended(pid int) bool {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return true
+	}
+	defer unix.Close(fd)
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0
 }
 
 // pidfd opens the process, checked to be the one meant. The error of a dead one is ESRCH.

@@ -97,7 +97,8 @@ static void refuses_references_out_of_bounds(void)
 		{ZB_OP_USER, 24, 0xfffffff8, 1},
 		{ZB_OP_USER, 24, 0, 0x40000000},
 		{ZB_OP_EXEC, 16, 0, 0x20000000},
-		{ZB_OP_SECCOMP, 16, 0, 8},
+		{ZB_OP_SECCOMP, 16, 0, 5},
+		{ZB_OP_SECCOMP, 16, 24, 5}, /* into the steps, and a zero byte behind */
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		size = plan_of_every_step(bytes, sizeof(bytes));

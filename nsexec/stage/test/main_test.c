@@ -148,6 +148,7 @@ static int run_one(const struct test *t)
 		stage.proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		fake_tree = open("/", O_PATH | O_CLOEXEC);
 		test_process = getpid();
+		alarm(10); /* a test that hangs has failed */
 		umask(0);
 		new_plan();
 		t->run();
