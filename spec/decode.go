@@ -30,7 +30,7 @@ func Decode(name string, data []byte, v any, opts DecodeOptions) error {
 		return nil
 	}
 	s := scanner{data: data, strict: true}
-	if s.value(reflect.TypeOf(v)); s.unknown != "" {
+	if s.value(reflect.TypeOf(v)); s.isUnknown {
 		return newSyntaxError(name, data, s.pos, s.fieldPath(), unknownReason(s.unknown, s.known))
 	}
 	return nil

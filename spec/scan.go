@@ -19,9 +19,10 @@ type scanner struct {
 	find  int // stop at the value that an UnmarshalTypeError with this offset is about; 0 is none
 	found bool
 
-	strict  bool // stop at a field that its struct does not have
-	unknown string
-	known   []string // the fields that the struct has
+	strict    bool // stop at a field that its struct does not have
+	isUnknown bool // it did so, at the field unknown
+	unknown   string
+	known     []string // the fields that the struct has
 }
 
 // fieldPath is the path of the place, such as linux.namespaces[1].type.
@@ -127,7 +128,7 @@ func (s *scanner) object(t reflect.Type) {
 		}
 		element, known := s.field(t, key)
 		if s.strict && !known {
-			s.pos, s.stop, s.unknown = start, true, key
+			s.pos, s.stop, s.isUnknown, s.unknown = start, true, true, key
 			return
 		}
 		s.path = append(s.path, "."+key)
