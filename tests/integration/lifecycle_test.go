@@ -282,7 +282,9 @@ func TestDeleteForceEndsAContainerWhoseProcessesIgnoreTerm(t *testing.T) {
 	r := New(t)
 	c := r.Start(NewBundle(t, WithoutNamespace(specs.PIDNamespace), Shell(`trap "" TERM; sleep 1003 & echo ready; wait; sleep 1004`)))
 	Eventually(t, "it runs", func() bool { return strings.Contains(c.Output(), "ready") })
-	r.Must("delete", "--force", c.ID)
+	if res := r.doReaping(r.Command("delete", "--force", c.ID)); res.Code != 0 {
+		t.Errorf("delete --force: exit %d: %s", res.Code, res.Stderr)
+	}
 	c.WaitStopped()
 	Eventually(t, "no child is left", func() bool { return len(leftProcesses()) == 0 })
 }

@@ -16,6 +16,7 @@ import (
 // Terminal is the master side of a pseudoterminal, and all that was read from it.
 type Terminal struct {
 	Master *os.File
+	fd     int
 	t      *testing.T
 	mu     sync.Mutex
 	text   strings.Builder
@@ -24,7 +25,10 @@ type Terminal struct {
 
 // watch reads the master until its other side is closed.
 func watch(t *testing.T, master *os.File) *Terminal {
-	term := &Terminal{Master: master, t: t, done: make(chan struct{})}
+	// Non-blocking, so that closing it ends a read.
+	fd := duplicate(t, master)
+	master = os.NewFile(uintptr(fd), "terminal")
+	term := &Terminal{Master: master, fd: fd, t: t, done: make(chan struct{})}
 	go func() {
 		defer close(term.done)
 		buf := make([]byte, 4096)
@@ -43,6 +47,20 @@ func watch(t *testing.T, master *os.File) *Terminal {
 		<-term.done
 	})
 	return term
+}
+
+// duplicate takes over a file's descriptor: os.File decides at its making whether reads go through the poller.
+func duplicate(t *testing.T, f *os.File) int {
+	t.Helper()
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		t.Fatal(err)
+	}
+	return fd
 }
 
 // Text is what has been read so far.
@@ -69,7 +87,7 @@ func (c *Terminal) Send(text string) {
 // Resize changes the window size.
 func (c *Terminal) Resize(columns, rows uint16) {
 	c.t.Helper()
-	if err := unix.IoctlSetWinsize(int(c.Master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: columns, Row: rows}); err != nil {
+	if err := unix.IoctlSetWinsize(c.fd, unix.TIOCSWINSZ, &unix.Winsize{Col: columns, Row: rows}); err != nil {
 		c.t.Fatal(err)
 	}
 }
