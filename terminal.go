@@ -69,7 +69,8 @@ func (t *carrier) copyOutput() {
 // onlyReader keeps io.Copy from splice(2), which terminals do not support.
 type onlyReader struct{ io.Reader }
 
-// copyInput copies what is typed. At the end of a file or pipe it types the end-of-file character, on a line of its own.
+// copyInput copies what is typed. At the end of a file or pipe it types the end-of-file character, at the start of a line: also in
+// raw mode, where shells with an editor of their own take it for the end too (script(1) does the same).
 func (t *carrier) copyInput() {
 	defer t.restoreOnPanic()
 	buf := make([]byte, 32<<10)
@@ -86,10 +87,10 @@ func (t *carrier) copyInput() {
 			break
 		}
 	}
-	var end []byte
+	end := []byte{4}
 	_ = t.control(func(fd int) {
-		if settings, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil && settings.Lflag&unix.ICANON != 0 {
-			end = []byte{settings.Cc[unix.VEOF]}
+		if settings, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil {
+			end[0] = settings.Cc[unix.VEOF]
 		}
 	})
 	if last != '\n' {
