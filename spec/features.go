@@ -25,7 +25,8 @@ func Features(found facts.Facts, version string) *features.Features {
 			"org.opencontainers.runc.checkpoint.enabled": "false",
 			"io.github.bxrne.zbox.version":               version,
 		},
-		PotentiallyUnsafeConfigAnnotations: []string{"org.systemd.property.", "run.oci.keep_original_groups"},
+		// A name with a dot at its end is a prefix: zbox honours keep_original_groups and mount_context_type of run.oci.
+		PotentiallyUnsafeConfigAnnotations: []string{"org.systemd.property.", "run.oci."},
 	}
 }
 
