@@ -196,7 +196,7 @@ func TestNearest(t *testing.T) {
 		{"MEMORY_LIMIT_MB", "memory_limit_mb"},
 		{"rott", "root"},
 		{"orot", "root"},
-		{"nam", "name"},
+		{"na_me", "name"},
 		{"xyz", ""},
 		{"", ""},
 		{strings.Repeat("a", 1000), ""},

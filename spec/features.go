@@ -64,7 +64,7 @@ func seccompFeatures(found facts.Facts) *features.Seccomp {
 	yes := true
 	known := names(seccompFlags)
 	supported := slices.Clone(known)
-	if !atLeast(found, 5, 19) {
+	if !kernelHas(found, 5, 19) {
 		supported = slices.DeleteFunc(supported, func(flag string) bool {
 			return flag == string(specs.LinuxSeccompFlagWaitKillableRecv)
 		})
@@ -75,7 +75,7 @@ func seccompFeatures(found facts.Facts) *features.Seccomp {
 	}
 }
 
-func atLeast(found facts.Facts, major, minor int) bool {
+func kernelHas(found facts.Facts, major, minor int) bool {
 	return found.KernelMajor > major || found.KernelMajor == major && found.KernelMinor >= minor
 }
 
