@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -115,13 +116,17 @@ func testID(t testing.TB) string {
 	id := fmt.Sprintf("zboxtest-%d-%s", os.Getpid(), strings.ToLower(strings.NewReplacer("/", "-", "#", "").Replace(t.Name())))
 	id = id[:min(len(id), 100)]
 	t.Cleanup(func() {
+		var left []string
 		_ = filepath.WalkDir(mountpoint, func(path string, d fs.DirEntry, err error) error {
 			if err == nil && d.IsDir() && strings.Contains(path, id) {
-				t.Errorf("cgroup %s is left", path)
-				_ = os.Remove(path)
+				left = append(left, path)
 			}
 			return nil
 		})
+		for _, path := range slices.Backward(left) {
+			t.Errorf("cgroup %s is left", path)
+			_ = os.Remove(path)
+		}
 	})
 	return id
 }
