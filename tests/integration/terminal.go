@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -73,7 +74,13 @@ func (c *Terminal) Text() string {
 // Expect waits until the text has been read.
 func (c *Terminal) Expect(text string) {
 	c.t.Helper()
-	Eventually(c.t, fmt.Sprintf("the terminal shows %q", text), func() bool { return strings.Contains(c.Text(), text) })
+	deadline := time.Now().Add(patience)
+	for !strings.Contains(c.Text(), text) {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("after %v the terminal does not show %q but %q", patience, text, c.Text())
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
 }
 
 // Send writes to the terminal as its user would.
