@@ -39,6 +39,16 @@ func takeApart(args []string) (invocation, error) {
 		inv.operands = rest
 		return inv, nil
 	}
+	if inv.has("version") || inv.has("help") {
+		return inv, nil // whatever else is asked for
+	}
+	if rest[0] == "help" {
+		rest = append(rest[1:], "--help")
+	}
+	if rest[0] == "--help" {
+		inv.globals = append(inv.globals, "--help")
+		return inv, nil
+	}
 	if inv.has("config") {
 		return inv, fmt.Errorf("the arguments of a sandbox come after --: -c FILE -- %s", strings.Join(rest, " "))
 	}

@@ -67,6 +67,9 @@ func TestTakeApart(t *testing.T) {
 			[]string{"-c", "box.json", "--", "-x", "run"},
 			invocation{[]string{"--config=box.json"}, "", nil, []string{"-x", "run"}, true},
 		},
+		{"help as a command", []string{"help"}, invocation{[]string{"--help"}, "", nil, nil, false}},
+		{"help as a command, of a command", []string{"help", "run"}, invocation{nil, "run", []string{"--help"}, nil, false}},
+		{"version before a command", []string{"-v", "run", "--bogus"}, invocation{[]string{"--version"}, "", nil, nil, false}},
 		{
 			"help of a command",
 			[]string{"checkpoint", "--help"},

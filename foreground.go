@@ -64,7 +64,8 @@ func passOn(p *libzbox.Process, terminal *carrier, signals <-chan os.Signal, sto
 
 // forwardable are all signals but those that cannot be caught, that zbox gets for reasons of its own (children, the scheduler of
 // Go), and that stop it when it uses its terminal from the background: catching these would make it spin. SIGPIPE is caught too, but
-// not passed on: it must not end zbox before the terminal is restored, and is about zbox's own output.
+// not passed on: it must not end zbox before the terminal is restored, and is about zbox's own output. What zbox was started to ignore
+// (nohup) stays ignored.
 func forwardable() []os.Signal {
 	own := map[unix.Signal]bool{
 		unix.SIGKILL: true, unix.SIGSTOP: true, unix.SIGCHLD: true, unix.SIGURG: true, unix.SIGTTIN: true, unix.SIGTTOU: true,
@@ -72,7 +73,7 @@ func forwardable() []os.Signal {
 	var all []os.Signal
 	for s := unix.Signal(1); s <= sigRTMax; s++ {
 		// 32 and 33 belong to the C library.
-		if !own[s] && s != 32 && s != 33 {
+		if !own[s] && s != 32 && s != 33 && !signal.Ignored(s) {
 			all = append(all, s)
 		}
 	}

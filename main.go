@@ -31,7 +31,7 @@ func zbox(args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		begun := time.Now()
 		err = newApp(inv, rep, stdout).Run(inv.argv())
-		rep.debug(fmt.Sprintf("%s: %v after %v", inv.subject(), err, time.Since(begun)))
+		rep.debug(fmt.Sprintf("zbox %s: took %v", inv.subject(), time.Since(begun)))
 	}
 	code, reported := exitCode(inv.command, err)
 	if reported {
