@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -43,27 +42,56 @@ func Validate(s *specs.Spec) error {
 	return validateLinux(s.Linux)
 }
 
-// semver is the grammar of SemVer v2.0.0 for versions with a major part.
-var semver = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)` +
-	`(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?` +
-	`(?:\+[0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*)?$`)
-
 // validateVersion accepts 1.0.0-rc and everything after it before 2.0.0: config.md, "Specification version", promises that a
 // configuration of one major version works with every later minor one. A newer minor version is accepted as unknown fields are.
 func validateVersion(version string) error {
 	if version == "" {
 		return fmt.Errorf("ociVersion: missing")
 	}
-	parts := semver.FindStringSubmatch(version)
-	if parts == nil {
+	core, pre, ok := splitVersion(version)
+	if !ok {
 		return fmt.Errorf("ociVersion: %s is not a version by SemVer 2.0.0", quoted(version))
 	}
-	major, minor, patch, pre := parts[1], parts[2], parts[3], parts[4]
-	early := minor == "0" && patch == "0" && pre != "" && pre < "rc"
-	if major != "1" || early {
+	early := core == "1.0.0" && pre != "" && pre < "rc"
+	if !strings.HasPrefix(core, "1.") || early {
 		return fmt.Errorf("ociVersion: %s is not supported, only 1.0.0-rc to 1.x", quoted(version))
 	}
 	return nil
+}
+
+// splitVersion takes MAJOR.MINOR.PATCH[-PRE][+BUILD] of SemVer v2.0.0 apart. It is no regular expression because every start of zbox
+// would pay for compiling that.
+func splitVersion(version string) (core, pre string, ok bool) {
+	rest, build, hasBuild := strings.Cut(version, "+")
+	core, pre, hasPre := strings.Cut(rest, "-")
+	numbers := strings.Split(core, ".")
+	if len(numbers) != 3 || hasPre && !identifiers(pre, true) || hasBuild && !identifiers(build, false) {
+		return "", "", false
+	}
+	for _, n := range numbers {
+		if !identifiers(n, true) || strings.Trim(n, "0123456789") != "" {
+			return "", "", false
+		}
+	}
+	return core, pre, true
+}
+
+// identifiers checks a list of letters, digits and hyphens with dots between them. With strict, those of digits alone have no zero in
+// front.
+func identifiers(list string, strict bool) bool {
+	for _, id := range strings.Split(list, ".") {
+		if id == "" || strings.IndexFunc(id, func(r rune) bool { return !isIdentifier(r) }) >= 0 {
+			return false
+		}
+		if strict && len(id) > 1 && id[0] == '0' && strings.Trim(id, "0123456789") == "" {
+			return false
+		}
+	}
+	return true
+}
+
+func isIdentifier(r rune) bool {
+	return r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
 }
 
 // refuseZeroBytes reports the first string with a zero byte in what is handed to the kernel.

@@ -3,7 +3,6 @@ package spec
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -171,15 +170,22 @@ func validateWeight(field string, weight *uint16) error {
 	return nil
 }
 
-var pageSize = regexp.MustCompile(`^[1-9][0-9]*[KMGTP]?B$`)
-
 func validateHugepages(field string, limits []specs.LinuxHugepageLimit) error {
 	for i, l := range limits {
-		if !pageSize.MatchString(l.Pagesize) {
+		if !validPageSize(l.Pagesize) {
 			return fmt.Errorf("%s[%d].pageSize: %s is no size such as 64KB, 2MB or 1GB", field, i, quoted(l.Pagesize))
 		}
 	}
 	return nil
+}
+
+// validPageSize: a number, maybe one of the prefixes that the kernel knows, and B.
+func validPageSize(size string) bool {
+	number, ok := strings.CutSuffix(size, "B")
+	if n := len(number); ok && n > 0 && strings.IndexByte("KMGTP", number[n-1]) >= 0 {
+		number = number[:n-1]
+	}
+	return ok && number != "" && number[0] != '0' && strings.Trim(number, "0123456789") == ""
 }
 
 // validateUnified: each key is a file of the container's cgroup, such as memory.high, and of no other directory.

@@ -30,6 +30,14 @@ func TestValidateVersion(t *testing.T) {
 		"2.0.0":          `ociVersion: "2.0.0" is not supported, only 1.0.0-rc to 1.x`,
 		"1.0":            `ociVersion: "1.0" is not a version by SemVer 2.0.0`,
 		"v1.0.0":         `ociVersion: "v1.0.0" is not a version by SemVer 2.0.0`,
+		"1.0.0-a.01":     `ociVersion: "1.0.0-a.01" is not a version by SemVer 2.0.0`,
+		"1.0.0-":         `ociVersion: "1.0.0-" is not a version by SemVer 2.0.0`,
+		"1.0.0+":         `ociVersion: "1.0.0+" is not a version by SemVer 2.0.0`,
+		"1.0.0+001":      "",
+		"1.2.0-0-a":      "",
+		"1.0.-1":         `ociVersion: "1.0.-1" is not a version by SemVer 2.0.0`,
+		"1.a.0":          `ociVersion: "1.a.0" is not a version by SemVer 2.0.0`,
+		"10.0.0":         `ociVersion: "10.0.0" is not supported, only 1.0.0-rc to 1.x`,
 		"1.0.01":         `ociVersion: "1.0.01" is not a version by SemVer 2.0.0`,
 		"1.0.0\n":        `ociVersion: "1.0.0\n" is not a version by SemVer 2.0.0`,
 		"":               "ociVersion: missing",
@@ -378,6 +386,17 @@ func TestValidateSeccomp(t *testing.T) {
 		{"seventh argument", change(func(p *profile) { p.Syscalls[1].Args[0].Index = 6 }),
 			"linux.seccomp.syscalls[1].args[0].index: 6 is not from 0 to 5"},
 	})
+}
+
+func TestValidPageSize(t *testing.T) {
+	for size, want := range map[string]bool{
+		"2MB": true, "64KB": true, "1GB": true, "16B": true, "": false, "B": false, "MB": false, "02MB": false, "2M": false, "2mB": false,
+		"2 MB": false, "2MMB": false,
+	} {
+		if got := validPageSize(size); got != want {
+			t.Errorf("%q: %v", size, got)
+		}
+	}
 }
 
 func TestValidateListReadsWhatTheKernelReads(t *testing.T) {
