@@ -274,3 +274,27 @@ func TestMemlockLimitOfZboxStays(t *testing.T) {
 		}
 	}
 }
+
+func TestControllerThatIsNotDelegatedHasARemedy(t *testing.T) {
+	if !probe(t).Unified {
+		t.Skip("cgroup v2 only")
+	}
+	parent := create(t, Config{})
+	sleeper(t, parent) // a cgroup with processes cannot hand controllers down
+	c, err := New(Config{
+		ID: "a", Path: parent.Path() + "/a", Facts: probe(t),
+		Resources: &specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "2MB", Limit: 1 << 21}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := parent.Paths()[""]
+	want := "linux.resources.hugepageLimits: the hugetlb controller is not delegated to " + dir + "/a; write +hugetlb to " + dir +
+		"/cgroup.subtree_control, which must hold no processes"
+	if err := c.Create(); text(err) != want {
+		t.Errorf("error %q\nwant  %q", text(err), want)
+	}
+	if c.Exists() {
+		t.Error("left after a failed Create")
+	}
+}
