@@ -89,18 +89,12 @@ static void explains_scripts_and_garbage(void)
 
 static void looks_with_the_capabilities_of_the_program(void)
 {
-	_Alignas(8) static unsigned char bytes[1 << 16];
-	plan_of_every_step(bytes, sizeof(bytes));
-	use_plan(bytes);
-	const struct zb_step *s = next_step(NULL);
-	while (s->op != ZB_OP_CAPSET)
-		s = next_step(s);
-	((struct zb_capset *)(void *)(bytes + ((const unsigned char *)s - bytes)))->effective = 0xf0f;
-	while (s->op != ZB_OP_FIND)
-		s = next_step(s);
-	memcpy(bytes + ((const struct zb_find *)(const void *)s)->program.offset, "/bin/true", 9);
+	struct zb_find f = a_find("/bin/true", "");
+	struct zb_capset later = {.effective = 0xf0f};
+	const void *find = add_step(ZB_OP_FIND, &f);
+	add_step(ZB_OP_CAPSET, &later);
 	fake_effective = 0xff;
-	step_find((const void *)s);
+	step_find(find);
 	SAME_TEXT(call_log, "capget\ncapset f ff 0\ncapset ff ff 0\n");
 }
 
@@ -138,30 +132,35 @@ static void refuses_an_unreachable_directory(void)
 	      "change to /: current working directory is outside of container mount namespace root");
 }
 
-static void closes_all_but_what_is_needed(void)
+static void closes_all_but_what_later_steps_need(void)
 {
-	_Alignas(8) static unsigned char bytes[1 << 16];
-	plan_of_every_step(bytes, sizeof(bytes));
-	use_plan(bytes);
+	struct zb_hook before = {.fd = 9}, hook = {.fd = 7}, without = {.fd = -1};
+	struct zb_close_fds c = {.keep = 2};
+	struct zb_wait_start wait = {.fd = 0};
+	struct zb_proc_write label = {.path = a_text("self/attr/exec")};
+	struct zb_exec e = {.args = LIST("x")};
 	stage.base = 6;
 	stage.report_fd = 6;
-	stage.proc_fd = 20;
-	const struct zb_step *s = next_step(NULL);
-	while (s->op != ZB_OP_SECCOMP)
-		s = next_step(s);
-	struct zb_close_fds c = {.step = *s, .keep = 2};
-	/* as if the step stood where seccomp does: hook, wait_start (fd 0, so 8) and exec follow */
-	memcpy(bytes + ((const unsigned char *)s - bytes), &c, sizeof(c));
-	((struct zb_step *)(void *)(bytes + ((const unsigned char *)s - bytes)))->size = 48;
-	step_close_fds((const void *)s);
-	SAME_TEXT(call_log, "close_range 5 5 flags 0\nclose_range 7 7 flags 0\nclose_range 9 4294967295 flags 0\n");
-	CHECK(stage.keep == 2);
+	stage.proc_fd = 500;
+	add_step(ZB_OP_HOOK, &before);
+	const void *close_fds = add_step(ZB_OP_CLOSE_FDS, &c);
+	add_step(ZB_OP_WAIT_START, &wait);
+	add_step(ZB_OP_HOOK, &hook);
+	add_step(ZB_OP_HOOK, &without);
+	add_step(ZB_OP_PROC_WRITE, &label);
+	add_step(ZB_OP_EXEC, &e);
+	stage.umask = 027;
+	step_close_fds(close_fds);
+	SAME_TEXT(call_log, "close_range 5 5 flags 0\nclose_range 7 7 flags 0\nclose_range 9 14 flags 0\n"
+			    "close_range 16 499 flags 0\nclose_range 501 4294967295 flags 0\n");
+	CHECK(stage.keep == 2 && umask(0) == 027);
 }
 
 /* The starter: connects without a word, then with a wrong one, then says go. */
 static void play_starter(const struct sockaddr_un *address)
 {
 	static const struct zb_ack wrong = {99, 0}, go = {ZB_ACK_GO, 1};
+	alarm(10);
 	for (int i = 0; i < 3; i++) {
 		int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
 		if (connect(fd, (const void *)address, sizeof(*address)) < 0)
@@ -213,7 +212,7 @@ const struct test exec_tests[] = {
 	{"exec explains scripts and garbage", explains_scripts_and_garbage},
 	{"chdir refuses to go through a descriptor", refuses_to_change_through_a_descriptor},
 	{"chdir refuses an unreachable directory", refuses_an_unreachable_directory},
-	{"close_fds closes all but what is needed", closes_all_but_what_is_needed},
+	{"close_fds closes all but what later steps need", closes_all_but_what_later_steps_need},
 	{"wait_start waits until one says go, and reports there", waits_until_one_says_go},
 	{0},
 };

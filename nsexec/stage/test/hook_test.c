@@ -22,6 +22,7 @@ static void hears_state_arguments_and_environment(void)
 	char got[256] = "", want[64];
 	make_root();
 	struct zb_hook s = a_hook("#!/bin/sh\n(cat; echo \" $WORD $(ls /proc/$$/fd | wc -l)\") > $1/out\n");
+	CHECK(dup2(fake_tree, 50) == 50); /* a descriptor that is kept for the user's process */
 	step_hook(&s);
 	snprintf(hook_path, sizeof(hook_path), "%s/out", root_dir);
 	int fd = open(hook_path, O_RDONLY);
@@ -33,7 +34,7 @@ static void hears_state_arguments_and_environment(void)
 
 static void a_hook_need_not_read(void)
 {
-	static char big[40000];
+	static char big[100000]; /* more than a pipe holds */
 	make_root();
 	memset(big, 'x', sizeof(big) - 1);
 	struct zb_hook s = a_hook("#!/bin/sh\nexit 0\n");
@@ -61,7 +62,10 @@ static void kills_a_hook_at_its_timeout(void)
 {
 	char want[256];
 	make_root();
+	static char big[100000];
+	memset(big, 'x', sizeof(big) - 1);
 	struct zb_hook s = a_hook("#!/bin/sh\nexec sleep 1000\n");
+	s.state_head = a_text(big);
 	s.timeout = 1;
 	snprintf(want, sizeof(want), "startContainer hook %s took longer than its timeout of 1 s", hook_path);
 	FAILS(step_hook(&s), ETIMEDOUT, want);

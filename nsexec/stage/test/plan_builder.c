@@ -2,15 +2,29 @@
 #include "test.h"
 #include <string.h>
 
-static _Alignas(8) unsigned char plan[1 << 16];
+#define POOL 8192 /* steps made by add_step are in front, what they refer to is behind */
+
+static _Alignas(8) unsigned char plan[1 << 18];
 static uint32_t used;
 
 void new_plan(void)
 {
 	memset(plan, 0, sizeof(plan));
-	used = sizeof(struct zb_header);
+	used = POOL;
 	stage.plan = plan;
-	stage.plan_end = plan + used;
+	stage.plan_end = plan + sizeof(struct zb_header);
+}
+
+/* Appends a step; returns where it is. */
+const void *add_step(enum zb_op op, void *record)
+{
+	unsigned char *at = plan + (stage.plan_end - plan);
+	struct zb_step head = {.op = op, .number = 1, .size = zb_layouts[op].size};
+	CHECK(at + head.size < plan + POOL);
+	memcpy(record, &head, sizeof(head));
+	memcpy(at, record, head.size);
+	stage.plan_end = at + head.size;
+	return at;
 }
 
 struct zb_ref some_bytes(const void *bytes, uint32_t length)
@@ -69,6 +83,7 @@ size_t plan_of_every_step(unsigned char *buffer, size_t size)
 	struct zb_header header = {ZB_MAGIC, ZB_VERSION, 0, ZB_OP_COUNT, ZB_OP_COUNT, 0};
 	uint32_t at = sizeof(header);
 	new_plan();
+	used = at;
 	for (uint32_t op = 1; op <= ZB_OP_COUNT; op++)
 		used += zb_layouts[op].size;
 	for (uint32_t op = 1; op <= ZB_OP_COUNT; op++) {

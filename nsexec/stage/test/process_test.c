@@ -95,6 +95,10 @@ static void the_root_is_cloned_and_its_holder_made_private(void)
 			    "mount_setattr root set 0x0 clear 0x0 propagation 0x40000 fails\n"
 			    "mount_setattr . set 0x0 clear 0x0 propagation 0x40000\n"
 			    "move_mount tree to root\n");
+	char want[256];
+	strcat(strcat(strcpy(want, "make the mount of "), path), " private");
+	fake_error("mount_setattr", EPERM);
+	FAILS(step_root(&(struct zb_root){.path = a_text(path), .fd = -1}), EPERM, want);
 }
 
 static void the_old_root_is_separated_before_it_is_unmounted(void)
