@@ -91,8 +91,8 @@ static void looks_with_the_capabilities_of_the_program(void)
 {
 	struct zb_find f = a_find("/bin/true", "");
 	struct zb_capset later = {.effective = 0xf0f};
-	const void *find = add_step(ZB_OP_FIND, &f);
-	add_step(ZB_OP_CAPSET, &later);
+	const void *find = ADD_STEP(ZB_OP_FIND, f);
+	ADD_STEP(ZB_OP_CAPSET, later);
 	fake_effective = 0xff;
 	step_find(find);
 	SAME_TEXT(call_log, "capget\ncapset f ff 0\ncapset ff ff 0\n");
@@ -142,13 +142,13 @@ static void closes_all_but_what_later_steps_need(void)
 	stage.base = 6;
 	stage.report_fd = 6;
 	stage.proc_fd = 500;
-	add_step(ZB_OP_HOOK, &before);
-	const void *close_fds = add_step(ZB_OP_CLOSE_FDS, &c);
-	add_step(ZB_OP_WAIT_START, &wait);
-	add_step(ZB_OP_HOOK, &hook);
-	add_step(ZB_OP_HOOK, &without);
-	add_step(ZB_OP_PROC_WRITE, &label);
-	add_step(ZB_OP_EXEC, &e);
+	ADD_STEP(ZB_OP_HOOK, before);
+	const void *close_fds = ADD_STEP(ZB_OP_CLOSE_FDS, c);
+	ADD_STEP(ZB_OP_WAIT_START, wait);
+	ADD_STEP(ZB_OP_HOOK, hook);
+	ADD_STEP(ZB_OP_HOOK, without);
+	ADD_STEP(ZB_OP_PROC_WRITE, label);
+	ADD_STEP(ZB_OP_EXEC, e);
 	stage.umask = 027;
 	step_close_fds(close_fds);
 	SAME_TEXT(call_log, "close_range 5 5 flags 0\nclose_range 7 7 flags 0\nclose_range 9 14 flags 0\n"

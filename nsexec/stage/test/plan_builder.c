@@ -16,13 +16,13 @@ void new_plan(void)
 }
 
 /* Appends a step; returns where it is. */
-const void *add_step(enum zb_op op, void *record)
+const void *add_step(enum zb_op op, void *record, size_t size)
 {
 	unsigned char *at = plan + (stage.plan_end - plan);
 	struct zb_step head = {.op = op, .number = 1, .size = zb_layouts[op].size};
 	CHECK(at + head.size < plan + POOL);
 	memcpy(record, &head, sizeof(head));
-	memcpy(at, record, head.size);
+	memcpy(at, record, size); /* a record is a multiple of 8, its struct may be smaller */
 	stage.plan_end = at + head.size;
 	return at;
 }

@@ -101,6 +101,19 @@ static void the_root_is_cloned_and_its_holder_made_private(void)
 	FAILS(step_root(&(struct zb_root){.path = a_text(path), .fd = -1}), EPERM, want);
 }
 
+static void a_shared_root_is_left_for_pivot_root(void)
+{
+	make_root();
+	stage.root_fd = -1;
+	stage.propagation = MS_SHARED;
+	step_root(&(struct zb_root){.path = a_text("/tmp"), .fd = -1});
+	SAME_TEXT(call_log, "open_tree /dev/null clone nofollow\n"
+			    "open_tree /tmp clone recursive\n"
+			    "mount_setattr tree set 0x0 clear 0x0 propagation 0x80000\n"
+			    "mount_setattr /tmp set 0x0 clear 0x0 propagation 0x40000\n"
+			    "move_mount tree to /tmp\n");
+}
+
 static void the_old_root_is_separated_before_it_is_unmounted(void)
 {
 	make_root();
@@ -121,6 +134,7 @@ const struct test process_tests[] = {
 	{"sync goes on when acknowledged", goes_on_when_acknowledged},
 	{"sync dies silently with the runtime", dies_silently_with_the_runtime},
 	{"root is cloned, its holder made private", the_root_is_cloned_and_its_holder_made_private},
+	{"root does not stay shared", a_shared_root_is_left_for_pivot_root},
 	{"pivot_root separates the old root before it unmounts it", the_old_root_is_separated_before_it_is_unmounted},
 	{0},
 };

@@ -54,7 +54,8 @@ struct zb_ref a_text(const char *s);
 struct zb_ref a_list(const char *const *items); /* NULL-terminated */
 struct zb_ref some_bytes(const void *bytes, uint32_t length);
 #define LIST(...) a_list((const char *const[]){__VA_ARGS__, NULL})
-const void *add_step(enum zb_op op, void *record);
+const void *add_step(enum zb_op op, void *record, size_t size);
+#define ADD_STEP(op, record) add_step(op, &(record), sizeof(record))
 size_t plan_of_every_step(unsigned char *buffer, size_t size);
 
 /* A temporary directory that is the container's root, removed at the end. */
