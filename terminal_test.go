@@ -230,6 +230,8 @@ func startProcess(t *testing.T, script string) func() (*libzbox.Process, error) 
 }
 
 func TestAttend(t *testing.T) {
+	// Some ten seconds, so that a signal that is lost fails the test instead of hanging it.
+	const loop = "for i in $(seq 1000); do sleep 0.01; done; exit 99"
 	tests := []struct {
 		name, script string
 		signal       unix.Signal
@@ -237,9 +239,9 @@ func TestAttend(t *testing.T) {
 	}{
 		{"returns the exit code", "echo; exit 7", 0, 7},
 		{"returns 128+n for a signal", "echo; kill -9 $$", 0, 137},
-		{"passes SIGTERM on", "trap 'exit 3' TERM; echo; while :; do sleep 0.01; done", unix.SIGTERM, 3},
-		{"passes SIGINT on", "trap 'exit 4' INT; echo; while :; do sleep 0.01; done", unix.SIGINT, 4},
-		{"passes SIGWINCH on without a terminal", "trap 'exit 5' WINCH; echo; while :; do sleep 0.01; done", unix.SIGWINCH, 5},
+		{"passes SIGTERM on", "trap 'exit 3' TERM; echo; " + loop, unix.SIGTERM, 3},
+		{"passes SIGINT on", "trap 'exit 4' INT; echo; " + loop, unix.SIGINT, 4},
+		{"passes SIGWINCH on without a terminal", "trap 'exit 5' WINCH; echo; " + loop, unix.SIGWINCH, 5},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
