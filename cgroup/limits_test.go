@@ -2,8 +2,10 @@ package cgroup
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,15 +29,48 @@ func read(t *testing.T, c *Cgroup, controller, file string) string {
 }
 
 func TestLimitsAreAppliedBeforeAnyProcess(t *testing.T) {
-	if probe(t).Unified {
-		t.Skip("cgroup v1 only: the v2 view of this machine has no controllers but hugetlb")
-	}
+	unified := probe(t).Unified
 	const mib = 1 << 20
 	tests := []struct {
 		name      string
 		resources specs.LinuxResources
 		files     map[string]string // controller/file: content
+		unified   bool
 	}{
+		{
+			name: "memory on v2", unified: true,
+			resources: specs.LinuxResources{Memory: &specs.LinuxMemory{
+				Limit: ptr(int64(32 * mib)), Reservation: ptr(int64(16 * mib)), Swap: ptr(int64(32 * mib)),
+			}},
+			files: map[string]string{"memory/memory.max": "33554432", "memory/memory.low": "16777216", "memory/memory.swap.max": "0"},
+		},
+		{
+			name: "unlimited memory on v2", unified: true,
+			resources: specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(-1)), Swap: ptr(int64(-1))}},
+			files:     map[string]string{"memory/memory.max": "max", "memory/memory.swap.max": "max"},
+		},
+		{
+			name: "cpu on v2", unified: true,
+			resources: specs.LinuxResources{CPU: &specs.LinuxCPU{
+				Shares: ptr(uint64(1024)), Quota: ptr(int64(40000)), Period: ptr(uint64(50000)), Burst: ptr(uint64(1000)),
+			}},
+			files: map[string]string{"cpu/cpu.weight": "100", "cpu/cpu.max": "40000 50000", "cpu/cpu.max.burst": "1000"},
+		},
+		{
+			name: "pids on v2", unified: true,
+			resources: specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(17))}},
+			files:     map[string]string{"pids/pids.max": "17"},
+		},
+		{
+			name: "cpuset on v2", unified: true,
+			resources: specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "1", Mems: "0"}},
+			files:     map[string]string{"cpuset/cpuset.cpus": "1", "cpuset/cpuset.mems": "0"},
+		},
+		{
+			name: "unified on v2", unified: true,
+			resources: specs.LinuxResources{Unified: map[string]string{"memory.high": "1048576", "memory.oom.group": "1"}},
+			files:     map[string]string{"memory/memory.high": "1048576", "memory/memory.oom.group": "1"},
+		},
 		{
 			name: "memory",
 			resources: specs.LinuxResources{Memory: &specs.LinuxMemory{
@@ -82,6 +117,10 @@ func TestLimitsAreAppliedBeforeAnyProcess(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			if tt.unified != unified {
+				t.Skip("of the other cgroup version")
+			}
+			needControllers(t, slices.Collect(maps.Keys(tt.files)))
 			c := create(t, Config{Resources: &tt.resources})
 			for file, want := range tt.files {
 				controller, name, _ := strings.Cut(file, "/")
@@ -90,6 +129,17 @@ func TestLimitsAreAppliedBeforeAnyProcess(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// needControllers skips where the machine uses the controllers of these files for cgroup v1 while the test is about v2.
+func needControllers(t *testing.T, files []string) {
+	t.Helper()
+	for _, file := range files {
+		controller, _, _ := strings.Cut(file, "/")
+		if probe(t).Unified && !hasController(mountpoint, "cgroup.controllers", controller) {
+			t.Skipf("cgroup v2 has no %s controller here", controller)
+		}
 	}
 }
 
@@ -176,6 +226,13 @@ func TestLimitThatCannotBeAppliedNamesTheField(t *testing.T) {
 			want := tt.v1
 			if probe(t).Unified {
 				want = tt.v2
+				_, reason, _ := strings.Cut(want, ": ")
+				if name, ok := strings.CutPrefix(reason, "the cgroup v2 hierarchy has no "); ok {
+					name, _, _ = strings.Cut(name, " ")
+					if hasController(mountpoint, "cgroup.controllers", name) {
+						t.Skipf("cgroup v2 has the %s controller here", name)
+					}
+				}
 			}
 			cfg := Config{ID: testID(t), Resources: &tt.resources, Facts: probe(t)}
 			c, err := New(cfg)

@@ -9,14 +9,16 @@ import (
 )
 
 func TestOOMIsReportedAndCounted(t *testing.T) {
-	if probe(t).Unified {
+	unified := probe(t).Unified
+	if unified && !hasController(mountpoint, "cgroup.controllers", "memory") {
 		c := create(t, Config{})
 		if _, err := c.OOMEvents(t.Context()); text(err) != "watching for OOM: the cgroup has no memory controller" {
 			t.Errorf("error %v", err)
 		}
 		return
 	}
-	c := create(t, Config{Resources: &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(48 << 20))}}})
+	limit := ptr(int64(48 << 20))
+	c := create(t, Config{Resources: &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: limit, Swap: limit}}})
 	cmd, stdin := inhabitant(t, c, "eat", nil)
 	events, err := c.OOMEvents(t.Context())
 	if err != nil {
@@ -45,9 +47,7 @@ func TestOOMIsReportedAndCounted(t *testing.T) {
 }
 
 func TestOOMWatchEndsWithItsContext(t *testing.T) {
-	if probe(t).Unified {
-		t.Skip("needs the memory controller, which the v2 view of this machine does not have")
-	}
+	needControllers(t, []string{"memory"})
 	c := create(t, Config{})
 	ctx, cancel := context.WithCancel(t.Context())
 	events, err := c.OOMEvents(ctx)

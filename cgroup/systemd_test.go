@@ -2,12 +2,15 @@ package cgroup
 
 import (
 	"net"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/opencontainers/cgroups"
+	"github.com/opencontainers/cgroups/systemd"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 func TestSystemdProperties(t *testing.T) {
@@ -89,5 +92,88 @@ func TestSystemdWithoutUserBus(t *testing.T) {
 	want := "connecting to systemd: dial unix /does/not/exist: connect: no such file or directory"
 	if err := reachable(true); text(err) != want {
 		t.Errorf("error %q, want %q", text(err), want)
+	}
+}
+
+// TestSystemdScope needs a machine that was booted with systemd.
+func TestSystemdScope(t *testing.T) {
+	if !systemd.IsRunningSystemd() {
+		t.Skip("this machine was not booted with systemd")
+	}
+	id := testID(t)
+	c := create(t, Config{
+		ID: id, Driver: Systemd, Path: "zboxtest.slice:zt:" + id,
+		Annotations: map[string]string{"org.systemd.property.TimeoutStopSec": "7"},
+		Resources: &specs.LinuxResources{
+			Memory: &specs.LinuxMemory{Limit: ptr(int64(64 << 20))}, Pids: &specs.LinuxPids{Limit: ptr(int64(20))},
+		},
+	})
+	if dir, err := c.Dir(); dir != nil || err != nil || c.Exists() {
+		t.Errorf("directory %v, %v, exists %v before Join", dir, err, c.Exists())
+	}
+	cmd := sleeper(t, c)
+	if want := "/zboxtest.slice/zt-" + id + ".scope"; c.Path() != want {
+		t.Errorf("path %s, want %s", c.Path(), want)
+	}
+	if got := read(t, c, "memory", "memory.max"); got != "67108864" {
+		t.Errorf("memory.max %s", got)
+	}
+	again, err := Load(c.Saved())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Update(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(30))}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, c, "pids", "pids.max"); got != "30" {
+		t.Errorf("pids.max %s, want 30", got)
+	}
+	if got := read(t, c, "memory", "memory.max"); got != "67108864" {
+		t.Errorf("memory.max %s after an update of pids", got)
+	}
+	if err := again.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); text(err) != "signal: killed" {
+		t.Errorf("process ended with %v, want signal: killed", err)
+	}
+	for range 2 {
+		if err := again.Destroy(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.Exists() {
+		t.Error("exists after Destroy")
+	}
+}
+
+func TestSystemdScopeWithALimitThatCannotBeAppliedIsStopped(t *testing.T) {
+	if !systemd.IsRunningSystemd() {
+		t.Skip("this machine was not booted with systemd")
+	}
+	c := create(t, Config{Driver: Systemd, Resources: &specs.LinuxResources{Unified: map[string]string{"memory.nothing": "1"}}})
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = []string{viewVariable + "=sleep"}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	err = c.Join(cmd.Process.Pid)
+	want := `linux.resources.unified["memory.nothing"]: this kernel has no memory.nothing`
+	if text(err) != want {
+		t.Errorf("error %q, want %q", text(err), want)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("the process survived its scope")
+	}
+	if c.Exists() {
+		t.Error("the scope is left")
 	}
 }
