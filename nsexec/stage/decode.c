@@ -20,7 +20,8 @@ static bool check_bytes(const struct view *v, struct zb_ref ref)
 {
 	if (ref.length == 0)
 		return ref.offset == 0;
-	return within(v, ref.offset, (uint64_t)ref.length + 1) && ref.offset % 8 == 0 && v->bytes[ref.offset + ref.length] == 0;
+	return within(v, ref.offset, (uint64_t)ref.length + 1) && ref.offset % 8 == 0 &&
+	       v->bytes[ref.offset + ref.length] == 0;
 }
 
 static bool check_text(const struct view *v, struct zb_ref ref)
@@ -87,7 +88,8 @@ static uint32_t check_steps(const unsigned char *bytes, const struct zb_header *
 		if (h->size - at < sizeof(step))
 			return 0;
 		memcpy(&step, bytes + at, sizeof(step));
-		if (step.op < 1 || step.op > ZB_OP_COUNT || step.size != zb_layouts[step.op].size || step.size > h->size - at)
+		if (step.op < 1 || step.op > ZB_OP_COUNT || step.size != zb_layouts[step.op].size ||
+			step.size > h->size - at)
 			return 0;
 		if (step.zero != 0 || step.number <= last || step.number > h->total_steps)
 			return 0;

@@ -1,6 +1,6 @@
-/* Paths inside the container's root. A path is resolved once, by openat2 in the root or by the walk below, and from then
- * on only its descriptor is used: what the image, a volume or another process does to the names later has no effect
- * (CVE-2019-18837, CVE-2021-30465, CVE-2024-45310, CVE-2026-41579 and relatives). */
+/* Paths inside the container's root. A path is resolved once, by openat2 in the root or by the walk below, and from
+ * then on only its descriptor is used: what the image, a volume or another process does to the names later has no
+ * effect (CVE-2019-18837, CVE-2021-30465, CVE-2024-45310, CVE-2026-41579 and relatives). */
 #include "stage.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define RACE_RETRIES 128
-#define MAX_LINKS 40
+#define MAX_LINKS    40
 
 static char root_path[PATH_SIZE]; /* of root_fd in the process's root; "" when unknown */
 static size_t root_path_length;
@@ -116,7 +116,7 @@ static void walk_up(void)
 		;
 	walk.done[walk.done_length] = 0;
 	int fd = open_retry(stage.root_fd, walk.done_length ? relative(walk.done) : ".", O_PATH | O_DIRECTORY,
-			    RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+		RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
 	if (fd < 0)
 		fail(errno, "open the parent in ", walk.path);
 	walk_to(fd);

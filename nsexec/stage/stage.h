@@ -12,21 +12,21 @@
 
 /* What one step leaves for later ones. There is one process and one thread, so there is one of it. */
 struct stage {
-	const unsigned char *plan; /* the checked plan */
+	const unsigned char *plan;     /* the checked plan */
 	const unsigned char *plan_end; /* end of its steps */
-	int base;                  /* descriptor of the report socket at start; behind it the plan's descriptors */
-	int report_fd;             /* where reports go now; -1 while nobody listens */
-	int gate_fd;               /* readable once the outer process has reported and exited; -1: passed */
-	int proc_fd;               /* of open_proc, or -1 */
-	int root_fd;               /* O_PATH of the container's root, or -1 before the root step */
-	int null_fd;               /* tree of the host's /dev/null, for masks; -1 before the root step */
-	int empty_fd;              /* tree of the empty directory, for masks; -1 before the first */
-	uint32_t step;             /* number in the plan of the step that runs */
-	uint32_t keep;             /* descriptors from 3 on that the user's process keeps */
-	uint32_t death_signal;     /* of parent_death; 0: none */
-	uint64_t propagation;      /* of the propagation step; 0: none */
-	mode_t umask;              /* of the user's process; the stage's own is 0 */
-	bool joined;               /* a setns step was run: foreign processes may see this one */
+	int base;                      /* descriptor of the report socket at start; behind it the plan's descriptors */
+	int report_fd;                 /* where reports go now; -1 while nobody listens */
+	int gate_fd;                   /* readable once the outer process has reported and exited; -1: passed */
+	int proc_fd;                   /* of open_proc, or -1 */
+	int root_fd;                   /* O_PATH of the container's root, or -1 before the root step */
+	int null_fd;                   /* tree of the host's /dev/null, for masks; -1 before the root step */
+	int empty_fd;                  /* tree of the empty directory, for masks; -1 before the first */
+	uint32_t step;                 /* number in the plan of the step that runs */
+	uint32_t keep;                 /* descriptors from 3 on that the user's process keeps */
+	uint32_t death_signal;         /* of parent_death; 0: none */
+	uint64_t propagation;          /* of the propagation step; 0: none */
+	mode_t umask;                  /* of the user's process; the stage's own is 0 */
+	bool joined;                   /* a setns step was run: foreign processes may see this one */
 };
 extern struct stage stage;
 
@@ -38,7 +38,7 @@ const char *text(struct zb_ref ref);
 const char *list_text(struct zb_ref list, uint32_t index);
 const void *bytes_of(struct zb_ref ref);
 char **vector(struct zb_ref list, const char *first_if_empty); /* NULL-terminated, for execve */
-int plan_fd(int32_t number);                                  /* the descriptor of a plan.FD, or -1 */
+int plan_fd(int32_t number);                                   /* the descriptor of a plan.FD, or -1 */
 
 /* report.c */
 void send_report(enum zb_report_kind kind, int32_t value, int fd);

@@ -102,13 +102,15 @@ static bool is_private_stream(int fd)
 	struct termios terminal;
 	if (fstat(fd, &st) < 0)
 		return false;
-	return S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) || (S_ISCHR(st.st_mode) && ioctl(fd, TCGETS, &terminal) == 0);
+	return S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) ||
+	       (S_ISCHR(st.st_mode) && ioctl(fd, TCGETS, &terminal) == 0);
 }
 
 /* Regular files and devices such as /dev/null belong to somebody else (CVE-2026-88265). */
 void step_own_stdio(const struct zb_own_stdio *s)
 {
 	for (int fd = 0; fd < 3; fd++)
-		if (is_private_stream(fd) && fchown(fd, s->uid, (gid_t)-1) < 0 && errno != EPERM && errno != EROFS && errno != EINVAL)
+		if (is_private_stream(fd) && fchown(fd, s->uid, (gid_t)-1) < 0 && errno != EPERM && errno != EROFS &&
+			errno != EINVAL)
 			fail(errno, "set the owner of standard stream ", decimal((uint64_t)fd));
 }

@@ -13,7 +13,8 @@ static int open_directory_at(const char *path, uint32_t create)
 	/* /proc/self/fd/N would leave the container through a descriptor (CVE-2024-21626) */
 	int fd = sys_openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS);
 	if (fd < 0 && errno == ELOOP && sys_openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, 0) >= 0)
-		fail(ELOOP, "change to ", path, ": current working directory is outside of container mount namespace root");
+		fail(ELOOP, "change to ", path,
+			": current working directory is outside of container mount namespace root");
 	if (fd < 0 && errno == ENOENT && create) {
 		need_root();
 		return open_target(path, TARGET_DIR, 0);
@@ -32,7 +33,8 @@ void step_chdir(const struct zb_chdir *s)
 	if (sys_getcwd(now, sizeof(now)) < 0)
 		fail(errno, "find out the working directory");
 	if (now[0] != '/')
-		fail(ENOENT, "change to ", path, ": current working directory is outside of container mount namespace root");
+		fail(ENOENT, "change to ", path,
+			": current working directory is outside of container mount namespace root");
 }
 
 /* An error, or 0 for an executable file. */
@@ -124,7 +126,7 @@ static bool may_start(int listening, int connection)
 	struct ucred maker, peer;
 	socklen_t maker_size = sizeof(maker), peer_size = sizeof(peer);
 	if (getsockopt(listening, SOL_SOCKET, SO_PEERCRED, &maker, &maker_size) < 0 ||
-	    getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) < 0)
+		getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) < 0)
 		return false;
 	return peer.uid == 0 || peer.uid == maker.uid || peer.uid == geteuid();
 }
@@ -187,7 +189,8 @@ static int next_needed(unsigned first, const struct zb_step *step)
 
 static char **exec_args, **exec_env;
 
-/* What the user's process gets is settled before a seccomp filter can forbid the calls; behind this, exec is one call. */
+/* What the user's process gets is settled before a seccomp filter can forbid the calls; behind this, exec is one call.
+ */
 static void leave_stage(const struct zb_exec *s)
 {
 	umask(stage.umask);

@@ -82,8 +82,8 @@ static void start_hook(struct hook *h)
 static void feed_hook(struct hook *h)
 {
 	const char *pieces[] = {text(h->step->state_head),
-				decimal((uint64_t)getpid()), /* as seen by the container: runtime.md, "State" */
-				text(h->step->state_tail)};
+		decimal((uint64_t)getpid()), /* as seen by the container: runtime.md, "State" */
+		text(h->step->state_tail)};
 	while (h->piece < 3) {
 		size_t left = strlen(pieces[h->piece]) - h->written;
 		ssize_t n = left ? write(h->input, pieces[h->piece] + h->written, left) : 0;
@@ -108,8 +108,8 @@ static void await_hook(struct hook *h)
 		int64_t left = h->deadline ? h->deadline - now_ms() : -1;
 		if (h->deadline && left <= 0) {
 			sys_pidfd_kill(h->pidfd);
-			fail(ETIMEDOUT, text(h->step->kind), " hook ", text(h->step->path), " took longer than its timeout of ",
-			     decimal(h->step->timeout), " s");
+			fail(ETIMEDOUT, text(h->step->kind), " hook ", text(h->step->path),
+				" took longer than its timeout of ", decimal(h->step->timeout), " s");
 		}
 		int n = poll(events, h->input >= 0 ? 2 : 1, left > INT32_MAX ? INT32_MAX : (int)left);
 		if (n < 0 && errno != EINTR)

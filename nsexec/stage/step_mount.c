@@ -1,4 +1,5 @@
-/* Filesystems and binds, with the new mount API: a mount is complete before it is attached to its target's descriptor. */
+/* Filesystems and binds, with the new mount API: a mount is complete before it is attached to its target's descriptor.
+ */
 #include "stage.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -112,7 +113,8 @@ static void attach(int mount, int target, const char *where)
 
 static unsigned target_flags(uint32_t flags)
 {
-	return (flags & ZB_MOUNT_REAL_DIR ? TARGET_NO_SYMLINKS : 0u) | (flags & ZB_MOUNT_TARGET_NOFOLLOW ? TARGET_NOFOLLOW : 0u);
+	return (flags & ZB_MOUNT_REAL_DIR ? TARGET_NO_SYMLINKS : 0u) |
+	       (flags & ZB_MOUNT_TARGET_NOFOLLOW ? TARGET_NOFOLLOW : 0u);
 }
 
 static bool has_option(struct zb_ref options, const char *prefix)

@@ -28,7 +28,8 @@ void step_proc_write(const struct zb_proc_write *s)
 	const char *path = text(s->path);
 	if (stage.proc_fd < 0)
 		fail(EBADF, "write /proc/", path, " without open_proc");
-	int fd = sys_openat2(stage.proc_fd, path, O_WRONLY | O_NOCTTY, 0, RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS);
+	int fd = sys_openat2(
+		stage.proc_fd, path, O_WRONLY | O_NOCTTY, 0, RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS);
 	if (fd < 0)
 		fail(errno, "open /proc/", path);
 	/* in one write: procfs takes a second one for a new value */
@@ -78,8 +79,10 @@ void step_clone(const struct zb_clone *s)
 	close(gate[1]);
 	stage.gate_fd = gate[0];
 	if (s->cgroup >= 0)
-		close((int)args.cgroup); /* a directory of the host: the sooner it is gone the better (CVE-2024-21626) */
-	/* In a user namespace of its own nobody else can trace it, and an unprivileged zbox must reach its /proc files. */
+		close((int)args.cgroup); /* a directory of the host: the sooner it is gone the better (CVE-2024-21626)
+					  */
+	/* In a user namespace of its own nobody else can trace it, and an unprivileged zbox must reach its /proc files.
+	 */
 	if (!(s->types & LINUX_CLONE_NEWUSER) && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		fail(errno, "forbid tracing");
 }

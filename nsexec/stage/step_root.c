@@ -25,12 +25,15 @@ void step_propagation(const struct zb_propagation *s)
 {
 	int fd = open_directory("/");
 	stage.propagation = s->flags & ~(uint64_t)MS_REC;
-	set_propagation(fd, stage.propagation | MS_REC, "/");
+	/* mount_setattr refuses a root without a parent, the initial ramdisk (--no-pivot), on kernels before 6.9 */
+	if (sys_mount_setattr(fd, AT_RECURSIVE, 0, 0, stage.propagation) < 0 &&
+		(errno != EINVAL || sys_mount_propagation("/", stage.propagation | MS_REC) < 0))
+		fail(errno, "set the propagation of /");
 	close(fd);
 }
 
-/* pivot_root refuses a new root below a shared mount, and what is mounted on one would show up on the host. The mount that
- * holds a directory is the one that takes a propagation: a directory that is no mount point answers EINVAL. */
+/* pivot_root refuses a new root below a shared mount, and what is mounted on one would show up on the host. The mount
+ * that holds a directory is the one that takes a propagation: a directory that is no mount point answers EINVAL. */
 static void make_holder_private(const char *path)
 {
 	int fd = open_directory(path);
@@ -86,7 +89,8 @@ static void reopen_root(void)
 	keep_root(open_directory("/"));
 }
 
-/* The old root is stacked on the new one and detached from there: no directory in the rootfs is needed (pivot_root(2)). */
+/* The old root is stacked on the new one and detached from there: no directory in the rootfs is needed (pivot_root(2)).
+ */
 void step_pivot_root(void)
 {
 	int old = open_directory("/");

@@ -7,7 +7,8 @@
 
 int sys_openat2(int dir, const char *path, int flags, mode_t mode, uint64_t resolve)
 {
-	struct linux_open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC), .mode = mode, .resolve = resolve};
+	struct linux_open_how how = {
+		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC), .mode = mode, .resolve = resolve};
 	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
 }
 
@@ -48,6 +49,11 @@ int sys_mount_setattr(int mount, unsigned flags, uint64_t set, uint64_t clear, u
 		clear |= MOUNT_ATTR_ATIME;
 	struct linux_mount_attr attr = {.attr_set = set, .attr_clr = clear, .propagation = propagation};
 	return (int)syscall(SYS_mount_setattr, mount, "", AT_EMPTY_PATH | flags, &attr, sizeof(attr));
+}
+
+int sys_mount_propagation(const char *path, uint64_t propagation)
+{
+	return (int)syscall(SYS_mount, NULL, path, NULL, (unsigned long)propagation, NULL);
 }
 
 int sys_pivot_root(const char *new_root, const char *put_old)

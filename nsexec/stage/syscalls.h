@@ -16,6 +16,7 @@ int sys_fspick(int mount);
 int sys_fsconfig(int context, enum linux_fsconfig command, const char *key, const char *value);
 int sys_fsmount(int context, uint64_t attributes);
 int sys_mount_setattr(int mount, unsigned flags, uint64_t set, uint64_t clear, uint64_t propagation);
+int sys_mount_propagation(const char *path, uint64_t propagation);
 int sys_pivot_root(const char *new_root, const char *put_old);
 int sys_umount2(const char *path, int flags);
 int sys_clone3(struct linux_clone_args *args);

@@ -30,7 +30,8 @@ static void explain_script(int error, const char *path)
 	bool crlf = line[n - 1] == '\r';
 	line[crlf ? n - 1 : n] = 0;
 	if (crlf)
-		fail(error, "\"", path, "\": its first line ends with CR LF, so the interpreter is not found: \"", line, "\\r\"");
+		fail(error, "\"", path, "\": its first line ends with CR LF, so the interpreter is not found: \"", line,
+			"\\r\"");
 	if (access(line, F_OK) < 0)
 		fail(error, "\"", path, "\": interpreter not found: \"", line, "\"");
 	if (access(line, X_OK) < 0)

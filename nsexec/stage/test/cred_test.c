@@ -28,7 +28,8 @@ static void leaves_groups_alone_when_asked(void)
 static void empties_the_groups_without_a_list(void)
 {
 	step_user(&(struct zb_user){.uid = 0, .gid = 0});
-	SAME_TEXT(call_log, "keepcaps 1\nsetgroups 0 first 0\nsetresgid 0\nsetresuid 0\ncapget\ncapset ff ff 0\nkeepcaps 0\n");
+	SAME_TEXT(call_log,
+		"keepcaps 1\nsetgroups 0 first 0\nsetresgid 0\nsetresuid 0\ncapget\ncapset ff ff 0\nkeepcaps 0\n");
 }
 
 static void names_a_user_that_cannot_be_had(void)

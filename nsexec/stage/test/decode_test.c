@@ -75,7 +75,8 @@ static void refuses_a_damaged_step(void)
 {
 	static const struct {
 		uint32_t field, value;
-	} cases[] = {{0, 0}, {0, ZB_OP_COUNT + 1}, {0, ~0u}, {4, 0}, {4, 99}, {4, 1}, {8, 8}, {8, 0}, {8, ~0u}, {12, 1}};
+	} cases[] = {
+		{0, 0}, {0, ZB_OP_COUNT + 1}, {0, ~0u}, {4, 0}, {4, 99}, {4, 1}, {8, 8}, {8, 0}, {8, ~0u}, {12, 1}};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		size = plan_of_every_step(bytes, sizeof(bytes));
 		put32(offset_of_step(ZB_OP_BIND) + cases[i].field, cases[i].value);
@@ -89,16 +90,13 @@ static void refuses_references_out_of_bounds(void)
 		enum zb_op op;
 		uint32_t field, offset, length;
 	} cases[] = {
-		{ZB_OP_HOSTNAME, 16, 0, 1},            /* into the header */
-		{ZB_OP_HOSTNAME, 16, 24, 8},           /* into the steps */
-		{ZB_OP_HOSTNAME, 16, 0xfffffff8, 8},   /* far behind */
-		{ZB_OP_HOSTNAME, 16, 8000, ~0u},       /* overflows */
-		{ZB_OP_HOSTNAME, 16, 8, 0},            /* empty, but somewhere */
-		{ZB_OP_USER, 24, 0xfffffff8, 1},
-		{ZB_OP_USER, 24, 0, 0x40000000},
-		{ZB_OP_EXEC, 16, 0, 0x20000000},
-		{ZB_OP_SECCOMP, 16, 0, 5},
-		{ZB_OP_SECCOMP, 16, 24, 5}, /* into the steps, and a zero byte behind */
+		{ZB_OP_HOSTNAME, 16, 0, 1},          /* into the header */
+		{ZB_OP_HOSTNAME, 16, 24, 8},         /* into the steps */
+		{ZB_OP_HOSTNAME, 16, 0xfffffff8, 8}, /* far behind */
+		{ZB_OP_HOSTNAME, 16, 8000, ~0u},     /* overflows */
+		{ZB_OP_HOSTNAME, 16, 8, 0},          /* empty, but somewhere */
+		{ZB_OP_USER, 24, 0xfffffff8, 1}, {ZB_OP_USER, 24, 0, 0x40000000}, {ZB_OP_EXEC, 16, 0, 0x20000000},
+		{ZB_OP_SECCOMP, 16, 0, 5}, {ZB_OP_SECCOMP, 16, 24, 5}, /* into the steps, and a zero byte behind */
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		size = plan_of_every_step(bytes, sizeof(bytes));

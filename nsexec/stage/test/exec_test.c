@@ -70,7 +70,8 @@ static void explains_scripts_and_garbage(void)
 		const char *want;
 	} cases[] = {
 		{"#!/bin/nosuch -x\n", ENOENT, ": interpreter not found: \"/bin/nosuch\""},
-		{"#! /bin/sh\r\n", ENOENT, ": its first line ends with CR LF, so the interpreter is not found: \"/bin/sh\\r\""},
+		{"#! /bin/sh\r\n", ENOENT,
+			": its first line ends with CR LF, so the interpreter is not found: \"/bin/sh\\r\""},
 		{"#!/etc/passwd\n", EACCES, ": interpreter not executable: \"/etc/passwd\""},
 		{"garbage", ENOEXEC, ": neither a program nor a script"},
 		{"", ENOEXEC, ": neither a program nor a script"},
@@ -105,7 +106,7 @@ static void refuses_to_change_through_a_descriptor(void)
 	char path[64], want[200];
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	snprintf(want, sizeof(want),
-		 "change to %s: current working directory is outside of container mount namespace root", path);
+		"change to %s: current working directory is outside of container mount namespace root", path);
 	FAILS(step_chdir(&(struct zb_chdir){.path = a_text(path)}), ELOOP, want);
 	FAILS(step_chdir(&(struct zb_chdir){.path = a_text("/no/such/dir")}), ENOENT, "change to /no/such/dir");
 	step_chdir(&(struct zb_chdir){.path = a_text(in_tmp("root"))});
@@ -129,7 +130,7 @@ static void refuses_an_unreachable_directory(void)
 {
 	fake_cwd = 1;
 	FAILS(step_chdir(&(struct zb_chdir){.path = a_text("/")}), ENOENT,
-	      "change to /: current working directory is outside of container mount namespace root");
+		"change to /: current working directory is outside of container mount namespace root");
 }
 
 static void closes_all_but_what_later_steps_need(void)
@@ -176,7 +177,8 @@ static void play_starter(const struct sockaddr_un *address)
 			continue;
 		}
 		struct zb_report r;
-		_exit(recv(fd, &r, sizeof(r), 0) == sizeof(r) && r.kind == ZB_REPORT_FAILED && r.error == ENOENT ? 0 : 2);
+		_exit(recv(fd, &r, sizeof(r), 0) == sizeof(r) && r.kind == ZB_REPORT_FAILED && r.error == ENOENT ? 0
+														 : 2);
 	}
 }
 

@@ -75,15 +75,15 @@ static const char *name_of(int fd)
 	return out[turn];
 }
 
-#define FAKE(type, name, ...)                                                                                                  \
-	type __wrap_##name(__VA_ARGS__);                                                                                       \
+#define FAKE(type, name, ...)                                                                                          \
+	type __wrap_##name(__VA_ARGS__);                                                                               \
 	type __wrap_##name(__VA_ARGS__)
 
 FAKE(int, sys_open_tree, int dir, const char *path, unsigned flags)
 {
 	bool empty = !*path;
 	return a_tree(called("open_tree %s%s%s%s", empty ? name_of(dir) : path, flags & OPEN_TREE_CLONE ? " clone" : "",
-			     flags & AT_RECURSIVE ? " recursive" : "", flags & AT_SYMLINK_NOFOLLOW ? " nofollow" : ""));
+		flags & AT_RECURSIVE ? " recursive" : "", flags & AT_SYMLINK_NOFOLLOW ? " nofollow" : ""));
 }
 FAKE(int, sys_move_mount, int from, int to)
 {
@@ -114,8 +114,8 @@ FAKE(int, sys_fsmount, int context, uint64_t attributes)
 FAKE(int, sys_mount_setattr, int mount, unsigned flags, uint64_t set, uint64_t clear, uint64_t propagation)
 {
 	return called("mount_setattr %s%s set 0x%llx clear 0x%llx propagation 0x%llx", name_of(mount),
-		      flags & AT_RECURSIVE ? " recursive" : "", (unsigned long long)set, (unsigned long long)clear,
-		      (unsigned long long)propagation);
+		flags & AT_RECURSIVE ? " recursive" : "", (unsigned long long)set, (unsigned long long)clear,
+		(unsigned long long)propagation);
 }
 FAKE(int, sys_pivot_root, const char *a, const char *b)
 {
@@ -147,11 +147,12 @@ FAKE(int, sys_capget, uint64_t *effective, uint64_t *permitted, uint64_t *inheri
 FAKE(int, sys_capset, uint64_t effective, uint64_t permitted, uint64_t inheritable)
 {
 	return called("capset %llx %llx %llx", (unsigned long long)effective, (unsigned long long)permitted,
-		      (unsigned long long)inheritable);
+		(unsigned long long)inheritable);
 }
 FAKE(int, sys_seccomp, unsigned operation, uint64_t flags, const struct linux_sock_fprog *filter)
 {
-	int result = called("seccomp %u flags 0x%llx, %u instructions", operation, (unsigned long long)flags, filter->len);
+	int result =
+		called("seccomp %u flags 0x%llx, %u instructions", operation, (unsigned long long)flags, filter->len);
 	return result < 0 ? -1 : flags & SECCOMP_FILTER_FLAG_NEW_LISTENER ? fcntl(fake_tree, F_DUPFD_CLOEXEC, 0) : 0;
 }
 FAKE(int, sys_join_session_keyring, const char *name)
@@ -200,7 +201,8 @@ FAKE(int, fstat, int fd, struct stat *st)
 {
 	struct stat tree;
 	int result = __real_fstat(fd, st);
-	if (result == 0 && fake_mode && __real_fstat(fake_tree, &tree) == 0 && st->st_ino == tree.st_ino && st->st_dev == tree.st_dev) {
+	if (result == 0 && fake_mode && __real_fstat(fake_tree, &tree) == 0 && st->st_ino == tree.st_ino &&
+		st->st_dev == tree.st_dev) {
 		st->st_mode = fake_mode;
 		st->st_rdev = fake_device;
 	}

@@ -48,9 +48,11 @@ static void refuses_a_false_null_device(void)
 	null_device();
 	fake_device = makedev(1, 5);
 	keep_null();
-	FAILS(step_mask(&(struct zb_mask){.path = a_text("/a")}), EINVAL, "/dev/null of the host is not the null device");
+	FAILS(step_mask(&(struct zb_mask){.path = a_text("/a")}), EINVAL,
+		"/dev/null of the host is not the null device");
 	fake_mode = S_IFREG;
-	FAILS(step_mask(&(struct zb_mask){.path = a_text("/a")}), EINVAL, "/dev/null of the host is not the null device");
+	FAILS(step_mask(&(struct zb_mask){.path = a_text("/a")}), EINVAL,
+		"/dev/null of the host is not the null device");
 }
 
 static void makes_a_tree_read_only_through_one_descriptor(void)
@@ -66,7 +68,8 @@ static void makes_a_tree_read_only_through_one_descriptor(void)
 
 static struct zb_device a_device(const char *path, const char *bind)
 {
-	return (struct zb_device){.path = a_text(path), .mode = S_IFCHR | 0666, .major = 1, .minor = 3, .bind = a_text(bind)};
+	return (struct zb_device){
+		.path = a_text(path), .mode = S_IFCHR | 0666, .major = 1, .minor = 3, .bind = a_text(bind)};
 }
 
 static void refuses_another_file_in_the_way_of_a_device(void)

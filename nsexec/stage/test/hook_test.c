@@ -12,9 +12,13 @@ static struct zb_hook a_hook(const char *script)
 {
 	put_file("hook", script, 0755);
 	snprintf(hook_path, sizeof(hook_path), "%s/hook", root_dir);
-	return (struct zb_hook){.kind = a_text("startContainer"), .path = a_text(hook_path), .args = LIST("hook", root_dir),
-				.env = LIST("PATH=/usr/bin:/bin", "WORD=hi"), .state_head = a_text("{\"pid\":"),
-				.state_tail = a_text("}"), .fd = -1};
+	return (struct zb_hook){.kind = a_text("startContainer"),
+		.path = a_text(hook_path),
+		.args = LIST("hook", root_dir),
+		.env = LIST("PATH=/usr/bin:/bin", "WORD=hi"),
+		.state_head = a_text("{\"pid\":"),
+		.state_tail = a_text("}"),
+		.fd = -1};
 }
 
 static void hears_state_arguments_and_environment(void)
@@ -27,7 +31,8 @@ static void hears_state_arguments_and_environment(void)
 	snprintf(hook_path, sizeof(hook_path), "%s/out", root_dir);
 	int fd = open(hook_path, O_RDONLY);
 	CHECK(read(fd, got, sizeof(got) - 1) > 0);
-	/* the pid is the one that the container sees (runtime.md, "State"); streams 0 to 2 and the shell's own descriptor of its script */
+	/* the pid is the one that the container sees (runtime.md, "State"); streams 0 to 2 and the shell's own
+	 * descriptor of its script */
 	snprintf(want, sizeof(want), "{\"pid\":%d} hi 4\n", getpid());
 	SAME_TEXT(got, want);
 }

@@ -143,8 +143,14 @@ static int run_one(const struct test *t)
 	int pid = fork();
 	CHECK(pid >= 0);
 	if (pid == 0) {
-		stage = (struct stage){.base = 1000, .report_fd = -1, .gate_fd = -1, .proc_fd = -1, .root_fd = -1, .null_fd = -1,
-				       .empty_fd = -1, .step = 7};
+		stage = (struct stage){.base = 1000,
+			.report_fd = -1,
+			.gate_fd = -1,
+			.proc_fd = -1,
+			.root_fd = -1,
+			.null_fd = -1,
+			.empty_fd = -1,
+			.step = 7};
 		stage.proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		fake_tree = open("/", O_PATH | O_CLOEXEC);
 		test_process = getpid();
@@ -173,7 +179,7 @@ static int write_seed(const char *path)
 int main(int argc, char **argv)
 {
 	static const struct test *const suites[] = {decode_tests, resolve_tests, mount_tests, fs_tests, cred_tests,
-						    process_tests, report_tests, exec_tests, hook_tests};
+		process_tests, report_tests, exec_tests, hook_tests};
 	int bad = 0, all = 0;
 	if (argc == 3 && strcmp(argv[1], "--seed") == 0)
 		return write_seed(argv[2]);

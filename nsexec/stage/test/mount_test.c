@@ -8,8 +8,13 @@
 static void makes_a_filesystem(void)
 {
 	make_root();
-	struct zb_mount s = {.fs_type = a_text("proc"), .source = a_text("proc"), .target = a_text("/proc"),
-			     .options = LIST("hidepid=2", "flag"), .attr = 0xe, .rec_set = 1, .propagation = MS_SLAVE | MS_REC};
+	struct zb_mount s = {.fs_type = a_text("proc"),
+		.source = a_text("proc"),
+		.target = a_text("/proc"),
+		.options = LIST("hidepid=2", "flag"),
+		.attr = 0xe,
+		.rec_set = 1,
+		.propagation = MS_SLAVE | MS_REC};
 	step_mount(&s);
 	SAME_TEXT(call_log, "fsopen proc\n"
 			    "fsconfig 1 source=proc\n"
@@ -35,7 +40,8 @@ static void tmpfs_keeps_the_mode_of_its_target(void)
 	call_log[0] = 0;
 	s.options = LIST("mode=700");
 	step_mount(&s);
-	SAME_TEXT(call_log, "fsopen tmpfs\nfsconfig 1 mode=700\nfsconfig 6 -\nfsmount 0x0\nmove_mount tree to root/tmp\n");
+	SAME_TEXT(call_log,
+		"fsopen tmpfs\nfsconfig 1 mode=700\nfsconfig 6 -\nfsmount 0x0\nmove_mount tree to root/tmp\n");
 }
 
 static void names_option_and_kernel_reason(void)
@@ -81,7 +87,8 @@ static void copies_up_before_it_is_read_only(void)
 	char path[128];
 	strcat(strcpy(path, root_dir), "/tmpfs");
 	fake_tree = open(path, O_PATH | O_DIRECTORY);
-	struct zb_mount s = {.fs_type = a_text("tmpfs"), .target = a_text("/data"), .attr = 3, .flags = ZB_MOUNT_TMPCOPYUP};
+	struct zb_mount s = {
+		.fs_type = a_text("tmpfs"), .target = a_text("/data"), .attr = 3, .flags = ZB_MOUNT_TMPCOPYUP};
 	step_mount(&s);
 	CHECK(strstr(call_log, "fsmount 0x2\n") && strstr(call_log, "mount_setattr tree set 0x1"));
 	CHECK(strstr(call_log, "mount_setattr tree set 0x1") < strstr(call_log, "move_mount"));
@@ -94,8 +101,14 @@ static void binds_a_directory(void)
 {
 	make_root();
 	fake_mode = S_IFDIR | 0755;
-	struct zb_bind s = {.source = a_text("/src"), .fd = -1, .target = a_text("/a/b"), .attr_set = 1, .attr_clear = 2,
-			    .rec_set = 4, .propagation = MS_PRIVATE, .flags = ZB_MOUNT_RECURSIVE | ZB_MOUNT_SOURCE_NOFOLLOW};
+	struct zb_bind s = {.source = a_text("/src"),
+		.fd = -1,
+		.target = a_text("/a/b"),
+		.attr_set = 1,
+		.attr_clear = 2,
+		.rec_set = 4,
+		.propagation = MS_PRIVATE,
+		.flags = ZB_MOUNT_RECURSIVE | ZB_MOUNT_SOURCE_NOFOLLOW};
 	step_bind(&s);
 	SAME_TEXT(call_log, "open_tree /src clone recursive nofollow\n"
 			    "mount_setattr tree set 0x1 clear 0x2 propagation 0x0\n"
@@ -154,7 +167,8 @@ static void copies_a_symlink(void)
 	make_root();
 	put_link("link", "/some/where");
 	strcat(strcpy(source, root_dir), "/link");
-	struct zb_bind s = {.source = a_text(source), .fd = -1, .target = a_text("/x/l"), .flags = ZB_MOUNT_COPY_SYMLINK};
+	struct zb_bind s = {
+		.source = a_text(source), .fd = -1, .target = a_text("/x/l"), .flags = ZB_MOUNT_COPY_SYMLINK};
 	step_bind(&s);
 	step_bind(&s); /* the same link is there already */
 	SAME_TEXT(call_log, "");

@@ -29,22 +29,22 @@ static void writes_below_its_own_process(void)
 static void does_not_leave_the_procfs(void)
 {
 	FAILS(step_proc_write(&(struct zb_proc_write){.path = a_text("../etc/passwd"), .value = a_text("x")}), EXDEV,
-	      "open /proc/../etc/passwd");
+		"open /proc/../etc/passwd");
 	FAILS(step_proc_write(&(struct zb_proc_write){.path = a_text("/etc/passwd"), .value = a_text("x")}), EXDEV,
-	      "open /proc//etc/passwd");
+		"open /proc//etc/passwd");
 	FAILS(step_proc_write(&(struct zb_proc_write){.path = a_text("self/fd/1"), .value = a_text("x")}), ELOOP,
-	      "open /proc/self/fd/1");
+		"open /proc/self/fd/1");
 	FAILS(step_proc_write(&(struct zb_proc_write){.path = a_text("sys/net/no/such"), .value = a_text("x")}), ENOENT,
-	      "open /proc/sys/net/no/such");
+		"open /proc/sys/net/no/such");
 	stage.proc_fd = -1;
 	FAILS(step_proc_write(&(struct zb_proc_write){.path = a_text("self/comm"), .value = a_text("x")}), EBADF,
-	      "write /proc/self/comm without open_proc");
+		"write /proc/self/comm without open_proc");
 }
 
 static void names_value_and_file_of_a_refused_write(void)
 {
-	FAILS(step_proc_write(&(struct zb_proc_write){.path = a_text("self/oom_score_adj"), .value = a_text("many")}), EINVAL,
-	      "write \"many\" to /proc/self/oom_score_adj");
+	FAILS(step_proc_write(&(struct zb_proc_write){.path = a_text("self/oom_score_adj"), .value = a_text("many")}),
+		EINVAL, "write \"many\" to /proc/self/oom_score_adj");
 }
 
 static void forbids_tracing_before_it_joins(void)
@@ -54,7 +54,8 @@ static void forbids_tracing_before_it_joins(void)
 	step_setns(&(struct zb_setns){.fd = 1, .types = 0x20000000, .what = a_text("/ns/pid")});
 	SAME_TEXT(call_log, "dumpable 0\nsetns 12 0x40000000\nsetns 13 0x20000000\n");
 	fake_error("setns", EPERM);
-	FAILS(step_setns(&(struct zb_setns){.fd = 1, .types = 1, .what = a_text("/ns/x")}), EPERM, "join namespace /ns/x");
+	FAILS(step_setns(&(struct zb_setns){.fd = 1, .types = 1, .what = a_text("/ns/x")}), EPERM,
+		"join namespace /ns/x");
 }
 
 static void goes_on_when_acknowledged(void)

@@ -30,7 +30,8 @@ static void carries_the_step_and_a_descriptor(void)
 	} control;
 	struct zb_report r;
 	struct iovec data = {&r, sizeof(r)};
-	struct msghdr m = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	struct msghdr m = {
+		.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
 	open_reports();
 	stage.step = 31;
 	send_report(ZB_REPORT_CONSOLE, 5, fake_tree);

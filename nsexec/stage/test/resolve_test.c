@@ -93,9 +93,10 @@ static void keeps_proc_off_symlinks(void)
 {
 	make_tree();
 	put_link("root/proc", "/run");
-	FAILS(open_target("/proc", TARGET_DIR, TARGET_NO_SYMLINKS), ELOOP, "/proc must be mounted on ordinary directory");
+	FAILS(open_target("/proc", TARGET_DIR, TARGET_NO_SYMLINKS), ELOOP,
+		"/proc must be mounted on ordinary directory");
 	FAILS(open_target("/var/run/proc", TARGET_DIR, TARGET_NO_SYMLINKS), ELOOP,
-	      "/var/run/proc must be mounted on ordinary directory");
+		"/var/run/proc must be mounted on ordinary directory");
 	int fd = open_target("/plain/sys", TARGET_DIR, TARGET_NO_SYMLINKS);
 	SAME_TEXT(path_in_root(fd), "root/plain/sys");
 }

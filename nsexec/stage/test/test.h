@@ -1,5 +1,5 @@
-/* A small frame for the stage's tests. Every test runs in a process of its own, so that the stage's static state is fresh;
- * none needs root. System calls that do are replaced at link time (fake.c): they write a line into a log and
+/* A small frame for the stage's tests. Every test runs in a process of its own, so that the stage's static state is
+ * fresh; none needs root. System calls that do are replaced at link time (fake.c): they write a line into a log and
  * succeed, unless told otherwise. */
 #ifndef ZB_TEST_H
 #define ZB_TEST_H
@@ -12,12 +12,12 @@ struct test {
 	const char *name;
 	test_function *run;
 };
-extern const struct test decode_tests[], resolve_tests[], mount_tests[], fs_tests[], cred_tests[], process_tests[], report_tests[],
-	exec_tests[], hook_tests[];
+extern const struct test decode_tests[], resolve_tests[], mount_tests[], fs_tests[], cred_tests[], process_tests[],
+	report_tests[], exec_tests[], hook_tests[];
 
 void check_at(const char *file, int line, bool good, const char *what);
 void same_text_at(const char *file, int line, const char *got, const char *want);
-#define CHECK(condition) check_at(__FILE__, __LINE__, condition, #condition)
+#define CHECK(condition)     check_at(__FILE__, __LINE__, condition, #condition)
 #define SAME_TEXT(got, want) same_text_at(__FILE__, __LINE__, got, want)
 
 /* Runs an expression that must fail, and compares errno and detail of the report. */
@@ -25,16 +25,16 @@ extern jmp_buf exit_jump;
 extern bool exit_caught;
 void open_reports(void);
 void check_failure(const char *file, int line, int error, const char *detail);
-#define FAILS(call, error, detail)                                                                                             \
-	do {                                                                                                                   \
-		open_reports();                                                                                                \
-		exit_caught = true;                                                                                            \
-		if (setjmp(exit_jump) == 0) {                                                                                  \
-			call;                                                                                                  \
-			check_at(__FILE__, __LINE__, false, "did not fail: " #call);                                           \
-		}                                                                                                              \
-		exit_caught = false;                                                                                           \
-		check_failure(__FILE__, __LINE__, error, detail);                                                              \
+#define FAILS(call, error, detail)                                                                                     \
+	do {                                                                                                           \
+		open_reports();                                                                                        \
+		exit_caught = true;                                                                                    \
+		if (setjmp(exit_jump) == 0) {                                                                          \
+			call;                                                                                          \
+			check_at(__FILE__, __LINE__, false, "did not fail: " #call);                                   \
+		}                                                                                                      \
+		exit_caught = false;                                                                                   \
+		check_failure(__FILE__, __LINE__, error, detail);                                                      \
 	} while (0)
 extern int reports; /* the other end of the report socket */
 struct zb_report next_report(void);
