@@ -25,7 +25,7 @@ void step_propagation(const struct zb_propagation *s)
 {
 	int fd = open_directory("/");
 	stage.propagation = s->flags & ~(uint64_t)MS_REC;
-	/* mount_setattr refuses a root without a parent, the initial ramdisk (--no-pivot), on kernels before 6.9 */
+	/* mount_setattr refuses a root without a parent, the initial ramdisk (--no-pivot), on kernels before 6.8 */
 	if (sys_mount_setattr(fd, AT_RECURSIVE, 0, 0, stage.propagation) < 0 &&
 		(errno != EINVAL || sys_mount_propagation("/", stage.propagation | MS_REC) < 0))
 		fail(errno, "set the propagation of /");
