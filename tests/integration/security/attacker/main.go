@@ -19,7 +19,7 @@ import (
 type Report struct {
 	Met        []string // programs of other processes, as /proc/PID/exe names them
 	Attached   []string // programs of processes that ptrace(2) could attach to
-	Opened     []string // what descriptors of other processes are
+	Opened     []string // what descriptors of other processes are, above the standard streams
 	Written    []string // programs that could be opened for writing
 	WriteError []string // why others could not
 }
@@ -75,13 +75,29 @@ func attach(r *Report, pid int) {
 	proc := fmt.Sprintf("/proc/%d/", pid)
 	fds, _ := os.ReadDir(proc + "fd")
 	for _, fd := range fds {
+		if n, _ := strconv.Atoi(fd.Name()); n <= 2 {
+			continue // the container's own standard streams
+		}
 		if target, err := os.Readlink(proc + "fd/" + fd.Name()); err == nil {
 			exe, _ := os.Readlink(proc + "exe")
 			remember(&r.Opened, kindOf(target)+" of "+exe)
 		}
 	}
-	if unix.PtraceAttach(pid) != nil {
+	if unix.PtraceSeize(pid) != nil {
 		return
+	}
+	stopSignal := stop(pid)
+	if exe, err := os.Readlink(proc + "exe"); err == nil { // else it has ended meanwhile
+		remember(&r.Attached, exe)
+	}
+	_, _, _ = unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_DETACH, uintptr(pid), 0, uintptr(stopSignal), 0, 0)
+}
+
+// stop stops a seized process and returns the signal that it has to get when it goes on.
+func stop(pid int) unix.Signal {
+	const eventStop = 128
+	if unix.PtraceInterrupt(pid) != nil {
+		return 0
 	}
 	var ws unix.WaitStatus
 	for {
@@ -89,9 +105,10 @@ func attach(r *Report, pid int) {
 			break
 		}
 	}
-	exe, _ := os.Readlink(proc + "exe")
-	remember(&r.Attached, exe)
-	_ = unix.PtraceDetach(pid)
+	if ws.Stopped() && ws>>16 != eventStop {
+		return ws.StopSignal()
+	}
+	return 0
 }
 
 // kindOf drops the number of pipes, sockets and the like.
@@ -116,7 +133,7 @@ func overwrite(r *Report, pid int) {
 		return
 	}
 	defer unix.Close(handle)
-	for range 2000 {
+	for range 100_000 {
 		fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", handle), unix.O_WRONLY|unix.O_CLOEXEC, 0)
 		if err == nil {
 			_, err = unix.Pwrite(fd, []byte("#!/bin/false\n"), 0)
