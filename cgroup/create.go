@@ -51,6 +51,11 @@ func (c *Cgroup) make() error {
 	if p, ok := blame(split(c.config.Resources), err); ok {
 		return c.explain(p, err)
 	}
+	// The words of opencontainers/cgroups for the rule of cgroup v2 against processes in inner cgroups (cgroups(7)).
+	if strings.Contains(err.Error(), "with domain controllers") {
+		return fmt.Errorf("linux.cgroupsPath: creating cgroup %s: a cgroup above it holds processes or is threaded, so that no limits"+
+			" can be set below; choose another path", c.anchor())
+	}
 	return fmt.Errorf("creating cgroup: %w", err)
 }
 

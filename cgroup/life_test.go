@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/cgroups"
+	"golang.org/x/sys/unix"
 )
 
 func TestCgroupHoldsItsProcessesFromCreateToDestroy(t *testing.T) {
@@ -229,5 +230,25 @@ func TestDisabledDriverHasNoCgroup(t *testing.T) {
 	}
 	if err := c.Destroy(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestDelegatedCgroupBelongsToItsOwner(t *testing.T) {
+	if !probe(t).Unified {
+		t.Skip("cgroup v2 only")
+	}
+	owner := 4321
+	c := create(t, Config{OwnerUID: &owner})
+	dir := c.Paths()[""]
+	for file, want := range map[string]uint32{
+		"": 4321, "cgroup.procs": 4321, "cgroup.threads": 4321, "cgroup.subtree_control": 4321, "cgroup.freeze": 0, "cgroup.kill": 0,
+	} {
+		var st unix.Stat_t
+		if err := unix.Stat(filepath.Join(dir, file), &st); err != nil {
+			t.Fatal(err)
+		}
+		if st.Uid != want {
+			t.Errorf("%q belongs to %d, want %d", file, st.Uid, want)
+		}
 	}
 }

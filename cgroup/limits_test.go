@@ -348,6 +348,10 @@ func TestControllerThatIsNotDelegatedHasARemedy(t *testing.T) {
 	dir := parent.Paths()[""]
 	want := "linux.resources.hugepageLimits: the hugetlb controller is not delegated to " + dir + "/a; write +hugetlb to " + dir +
 		"/cgroup.subtree_control, which must hold no processes"
+	if hasController(dir, "cgroup.controllers", "memory") { // then the child cannot have any processes
+		want = "linux.cgroupsPath: creating cgroup " + dir + "/a: a cgroup above it holds processes or is threaded, so that no limits can" +
+			" be set below; choose another path"
+	}
 	if err := c.Create(); text(err) != want {
 		t.Errorf("error %q\nwant  %q", text(err), want)
 	}

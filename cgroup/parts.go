@@ -16,6 +16,7 @@ import (
 // part is the share of the resources that one section of linux.resources asks for. They are applied one by one, so that an error
 // can be traced to its section; sections that ask for nothing cost nothing.
 type part struct {
+	asked      bool
 	field      string
 	controller [2]string // its name on v1 and v2
 	resources  cgroups.Resources
@@ -23,77 +24,70 @@ type part struct {
 
 // split sorts resources into their sections, without the device rules.
 func split(r *cgroups.Resources) []part {
-	all := []struct {
-		asked bool
-		part
-	}{
-		{r.PidsLimit != nil, part{"linux.resources.pids", [2]string{"pids", "pids"}, cgroups.Resources{PidsLimit: r.PidsLimit}}},
-		{
-			r.Memory != 0 || r.MemoryReservation != 0 || r.MemorySwap != 0 || r.MemorySwappiness != nil || r.OomKillDisable,
-			part{"linux.resources.memory", [2]string{"memory", "memory"}, cgroups.Resources{
-				Memory: r.Memory, MemoryReservation: r.MemoryReservation, MemorySwap: r.MemorySwap,
-				MemorySwappiness: r.MemorySwappiness, OomKillDisable: r.OomKillDisable,
-				MemoryCheckBeforeUpdate: r.MemoryCheckBeforeUpdate,
-			}},
+	all := []part{{
+		r.PidsLimit != nil, "linux.resources.pids", [2]string{"pids", "pids"},
+		cgroups.Resources{PidsLimit: r.PidsLimit},
+	}, {
+		r.Memory != 0 || r.MemoryReservation != 0 || r.MemorySwap != 0 || r.MemorySwappiness != nil || r.OomKillDisable,
+		"linux.resources.memory", [2]string{"memory", "memory"},
+		cgroups.Resources{
+			Memory: r.Memory, MemoryReservation: r.MemoryReservation, MemorySwap: r.MemorySwap,
+			MemorySwappiness: r.MemorySwappiness, OomKillDisable: r.OomKillDisable, MemoryCheckBeforeUpdate: r.MemoryCheckBeforeUpdate,
 		},
-		{
-			r.BlkioWeight != 0 || r.BlkioLeafWeight != 0 || len(r.BlkioWeightDevice) > 0,
-			part{"linux.resources.blockIO", [2]string{"blkio", "io"}, cgroups.Resources{
-				BlkioWeight: r.BlkioWeight, BlkioLeafWeight: r.BlkioLeafWeight, BlkioWeightDevice: r.BlkioWeightDevice,
-			}},
+	}, {
+		r.CpuShares != 0 || r.CpuQuota != 0 || r.CpuPeriod != 0 || r.CpuBurst != nil || r.CPUIdle != nil || r.CpuRtRuntime != 0 ||
+			r.CpuRtPeriod != 0,
+		"linux.resources.cpu", [2]string{"cpu", "cpu"},
+		cgroups.Resources{
+			CpuShares: r.CpuShares, CpuWeight: r.CpuWeight, CpuQuota: r.CpuQuota, CpuPeriod: r.CpuPeriod, CpuBurst: r.CpuBurst,
+			CPUIdle: r.CPUIdle, CpuRtRuntime: r.CpuRtRuntime, CpuRtPeriod: r.CpuRtPeriod,
 		},
-		throttle("throttleReadBpsDevice", cgroups.Resources{BlkioThrottleReadBpsDevice: r.BlkioThrottleReadBpsDevice}),
-		throttle("throttleWriteBpsDevice", cgroups.Resources{BlkioThrottleWriteBpsDevice: r.BlkioThrottleWriteBpsDevice}),
-		throttle("throttleReadIOPSDevice", cgroups.Resources{BlkioThrottleReadIOPSDevice: r.BlkioThrottleReadIOPSDevice}),
-		throttle("throttleWriteIOPSDevice", cgroups.Resources{BlkioThrottleWriteIOPSDevice: r.BlkioThrottleWriteIOPSDevice}),
-		{
-			r.CpuShares != 0 || r.CpuQuota != 0 || r.CpuPeriod != 0 || r.CpuBurst != nil || r.CPUIdle != nil ||
-				r.CpuRtRuntime != 0 || r.CpuRtPeriod != 0,
-			part{"linux.resources.cpu", [2]string{"cpu", "cpu"}, cgroups.Resources{
-				CpuShares: r.CpuShares, CpuWeight: r.CpuWeight, CpuQuota: r.CpuQuota, CpuPeriod: r.CpuPeriod,
-				CpuBurst: r.CpuBurst, CPUIdle: r.CPUIdle, CpuRtRuntime: r.CpuRtRuntime, CpuRtPeriod: r.CpuRtPeriod,
-			}},
-		},
-		{
-			r.CpusetCpus != "" || r.CpusetMems != "",
-			part{"linux.resources.cpu", [2]string{"cpuset", "cpuset"}, cgroups.Resources{
-				CpusetCpus: r.CpusetCpus, CpusetMems: r.CpusetMems,
-			}},
-		},
-		{
-			len(r.HugetlbLimit) > 0,
-			part{"linux.resources.hugepageLimits", [2]string{"hugetlb", "hugetlb"}, cgroups.Resources{HugetlbLimit: r.HugetlbLimit}},
-		},
-		{len(r.Rdma) > 0, part{"linux.resources.rdma", [2]string{"rdma", "rdma"}, cgroups.Resources{Rdma: r.Rdma}}},
-		{
-			r.NetClsClassid != 0,
-			part{"linux.resources.network.classID", [2]string{"net_cls", ""}, cgroups.Resources{NetClsClassid: r.NetClsClassid}},
-		},
-		{
-			len(r.NetPrioIfpriomap) > 0,
-			part{"linux.resources.network.priorities", [2]string{"net_prio", ""}, cgroups.Resources{NetPrioIfpriomap: r.NetPrioIfpriomap}},
-		},
-	}
-	var parts []part
+	}, {
+		r.CpusetCpus != "" || r.CpusetMems != "", "linux.resources.cpu", [2]string{"cpuset", "cpuset"},
+		cgroups.Resources{CpusetCpus: r.CpusetCpus, CpusetMems: r.CpusetMems},
+	}, {
+		len(r.HugetlbLimit) > 0, "linux.resources.hugepageLimits", [2]string{"hugetlb", "hugetlb"},
+		cgroups.Resources{HugetlbLimit: r.HugetlbLimit},
+	}, {
+		len(r.Rdma) > 0, "linux.resources.rdma", [2]string{"rdma", "rdma"},
+		cgroups.Resources{Rdma: r.Rdma},
+	}, {
+		r.NetClsClassid != 0, "linux.resources.network.classID", [2]string{"net_cls", ""},
+		cgroups.Resources{NetClsClassid: r.NetClsClassid},
+	}, {
+		len(r.NetPrioIfpriomap) > 0, "linux.resources.network.priorities", [2]string{"net_prio", ""},
+		cgroups.Resources{NetPrioIfpriomap: r.NetPrioIfpriomap},
+	}}
+	all = append(all, splitBlockIO(r)...)
+	all = append(all, splitUnified(r.Unified)...)
+	parts := all[:0]
 	for _, p := range all {
 		if p.asked {
 			p.resources.SkipDevices = true
-			parts = append(parts, p.part)
+			parts = append(parts, p)
 		}
 	}
-	return append(parts, splitUnified(r.Unified)...)
+	return parts
 }
 
-func throttle(field string, r cgroups.Resources) struct {
-	asked bool
-	part
-} {
-	n := len(r.BlkioThrottleReadBpsDevice) + len(r.BlkioThrottleWriteBpsDevice) + len(r.BlkioThrottleReadIOPSDevice) +
-		len(r.BlkioThrottleWriteIOPSDevice)
-	return struct {
-		asked bool
-		part
-	}{n > 0, part{"linux.resources.blockIO." + field, [2]string{"blkio", "io"}, r}}
+func splitBlockIO(r *cgroups.Resources) []part {
+	blkio := [2]string{"blkio", "io"}
+	return []part{{
+		r.BlkioWeight != 0 || r.BlkioLeafWeight != 0 || len(r.BlkioWeightDevice) > 0, "linux.resources.blockIO", blkio,
+		cgroups.Resources{BlkioWeight: r.BlkioWeight, BlkioLeafWeight: r.BlkioLeafWeight, BlkioWeightDevice: r.BlkioWeightDevice},
+	}, {
+		len(r.BlkioThrottleReadBpsDevice) > 0, "linux.resources.blockIO.throttleReadBpsDevice", blkio,
+		cgroups.Resources{BlkioThrottleReadBpsDevice: r.BlkioThrottleReadBpsDevice},
+	}, {
+		len(r.BlkioThrottleWriteBpsDevice) > 0, "linux.resources.blockIO.throttleWriteBpsDevice", blkio,
+		cgroups.Resources{BlkioThrottleWriteBpsDevice: r.BlkioThrottleWriteBpsDevice},
+	}, {
+		len(r.BlkioThrottleReadIOPSDevice) > 0, "linux.resources.blockIO.throttleReadIOPSDevice", blkio,
+		cgroups.Resources{BlkioThrottleReadIOPSDevice: r.BlkioThrottleReadIOPSDevice},
+	}, {
+		len(r.BlkioThrottleWriteIOPSDevice) > 0, "linux.resources.blockIO.throttleWriteIOPSDevice", blkio,
+		cgroups.Resources{BlkioThrottleWriteIOPSDevice: r.BlkioThrottleWriteIOPSDevice},
+	}}
 }
 
 // splitUnified gives every file a part of its own, in the order of their names.
@@ -101,8 +95,8 @@ func splitUnified(files map[string]string) (parts []part) {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		controller, _, _ := strings.Cut(name, ".")
 		parts = append(parts, part{
-			field: fmt.Sprintf("linux.resources.unified[%q]", name), controller: [2]string{"", controller},
-			resources: cgroups.Resources{SkipDevices: true, Unified: map[string]string{name: files[name]}},
+			asked: true, field: fmt.Sprintf("linux.resources.unified[%q]", name), controller: [2]string{"", controller},
+			resources: cgroups.Resources{Unified: map[string]string{name: files[name]}},
 		})
 	}
 	return parts

@@ -194,7 +194,7 @@ func TestOpenSubFindsWhereAProcessMayBeBorn(t *testing.T) {
 	if got := open(cmd.Process.Pid, "/init"); got != dir+"/init" {
 		t.Errorf("opened %s, want %s/init", got, dir)
 	}
-	want := "finding cgroup of process " + itoa(os.Getpid()) + ": / is not below the container's cgroup " + c.Path()
+	want := "finding cgroup of process " + itoa(os.Getpid()) + ": " + probe(t).Self[""] + " is not below the container's cgroup " + c.Path()
 	if _, err := c.OpenSub(os.Getpid(), nil); text(err) != want {
 		t.Errorf("error %q, want %q", text(err), want)
 	}
