@@ -40,8 +40,12 @@ func TestRootlessContainerCannotWriteTheHostsCgroups_CVE_2023_25809(t *testing.T
 	}{
 		{"as spec --rootless has it", generated.Mounts},
 		{"cgroup mount that asks for ro", mounts(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", "ro"}})},
+		{"cgroup mount that asks for nothing", mounts(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup"})},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			if strings.HasSuffix(test.name, "nothing") {
+				integration.V2Only(t) // version 1 shows no more than the container's own cgroup, which is its to use
+			}
 			r := integration.New(t)
 			b := integration.NewBundle(t, integration.WithUserNamespace, func(s *specs.Spec) {
 				s.Mounts = test.mounts
@@ -49,8 +53,8 @@ func TestRootlessContainerCannotWriteTheHostsCgroups_CVE_2023_25809(t *testing.T
 				s.Linux.CgroupsPath = "/" + r.Marker + "/own"
 				s.Linux.Resources = nil
 				integration.Shell(`id -u
-for d in /sys/fs/cgroup /sys/fs/cgroup/* $(find /sys/fs/cgroup -maxdepth 4 -type d -name "` + r.Marker + `" 2>/dev/null); do
-test -w $d/cgroup.procs && echo writable $d; mkdir $d/escape 2>&1 && echo ESCAPED $d; done; true`)(s)
+for d in ` + hierarchies() + ` $(find /sys/fs/cgroup -maxdepth 4 -type d -name "` + r.Marker + `" 2>/dev/null); do
+(: >>$d/cgroup.procs) 2>/dev/null && echo writable $d; mkdir $d/escape 2>&1 && echo ESCAPED $d; done; true`)(s)
 			})
 			symlink(t, "busybox", b.Rootfs("bin/find"))
 			given := giveCgroup(t, r.Marker, 100000)
@@ -72,18 +76,30 @@ test -w $d/cgroup.procs && echo writable $d; mkdir $d/escape 2>&1 && echo ESCAPE
 	}
 }
 
+// hierarchies matches the mount points of cgroup file systems.
+func hierarchies() string {
+	if integration.CgroupV2() {
+		return "/sys/fs/cgroup"
+	}
+	return "/sys/fs/cgroup/*"
+}
+
 // giveCgroup makes cgroups NAME and NAME/own in every hierarchy and gives them to a user of the host, as a delegation would.
 func giveCgroup(t *testing.T, name string, uid int) []string {
 	t.Helper()
 	var given []string
-	roots := []string{"/sys/fs/cgroup"}
-	if !integration.CgroupV2() {
-		roots, _ = filepath.Glob("/sys/fs/cgroup/*")
+	roots, err := filepath.Glob(hierarchies())
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, root := range roots {
 		path := filepath.Join(root, name)
-		if info, err := os.Lstat(root); err != nil || info.Mode()&os.ModeSymlink != 0 || strings.HasSuffix(root, "/cpuset") {
-			continue // a cpuset is empty at first and takes no process
+		if info, err := os.Lstat(root); err != nil || info.Mode()&os.ModeSymlink != 0 {
+			continue
+		}
+		if strings.HasSuffix(root, "/cpuset") { // empty at first and takes no process: left to the runtime
+			t.Cleanup(func() { _ = os.Remove(path) })
+			continue
 		}
 		if err := os.Mkdir(path, 0o755); err != nil {
 			continue
