@@ -1,4 +1,10 @@
 // Command zbox runs OCI containers, and sandboxes that a small JSON file describes.
+//
+// Of the Go runtime's habits, these cost every start and serve only programs that run long: reading the own cgroup's CPU limit for
+// GOMAXPROCS, and watching it.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
 package main
 
 import (

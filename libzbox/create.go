@@ -247,12 +247,9 @@ func (d *draft) journal() (*Container, error) {
 		Created: time.Now().UTC(), OwnerUID: os.Geteuid(), Annotations: d.spec.Annotations,
 		Phase: phaseCreating, Creator: creator, Cgroup: d.cgroup.Saved(), Steps: len(d.plan.Steps), Tail: tail(d.plan),
 	}
-	err = c.writeJournal()
-	if err == nil {
-		var data []byte
-		if data, err = json.Marshal(d.spec); err == nil {
-			err = c.writeFile(configFile, data)
-		}
+	// The configuration comes first: where there is a state record, it is complete.
+	if err = c.saveConfig(); err == nil {
+		err = c.writeJournal()
 	}
 	if err != nil {
 		c.removeState()
@@ -260,6 +257,15 @@ func (d *draft) journal() (*Container, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// saveConfig keeps the configuration as it is now.
+func (c *Container) saveConfig() error {
+	data, err := json.Marshal(c.spec)
+	if err != nil {
+		return fmt.Errorf("saving the configuration: %w", err)
+	}
+	return c.writeFile(configFile, unix.O_EXCL, data)
 }
 
 // bringUp runs the plan and ends when the container is created, or started for run.

@@ -138,20 +138,30 @@ func (c *Container) reapInit() {
 
 // removeState removes the state directory. The state file goes last: until then delete --force finds the rest.
 func (c *Container) removeState() error {
-	entries, err := os.ReadDir(c.dir)
-	if err != nil {
-		return fmt.Errorf("removing the state directory: %w", err)
-	}
-	for _, e := range entries {
-		if e.Name() == journalFile {
-			continue
-		}
-		if err := os.RemoveAll(filepath.Join(c.dir, e.Name())); err != nil {
+	for _, name := range []string{startSocket, filepath.Join(notifyDir, notifyName), notifyDir, configFile, journalFile} {
+		err := removeQuick(filepath.Join(c.dir, name))
+		if err != nil {
 			return fmt.Errorf("removing the state directory: %w", err)
 		}
 	}
+	if err := unix.Rmdir(c.dir); err == nil || errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	// Something is left that this zbox does not know.
 	if err := os.RemoveAll(c.dir); err != nil {
 		return fmt.Errorf("removing the state directory: %w", err)
+	}
+	return nil
+}
+
+// removeQuick removes a file or an empty directory; one that is not there is no error.
+func removeQuick(path string) error {
+	err := unix.Unlink(path)
+	if errors.Is(err, unix.EISDIR) {
+		err = unix.Rmdir(path)
+	}
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) {
+		return &os.PathError{Op: "remove", Path: path, Err: err}
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 
 	"github.com/bxrne/zbox/cgroup"
+	"github.com/bxrne/zbox/compile"
 	"github.com/bxrne/zbox/host"
 	"github.com/bxrne/zbox/spec"
 )
@@ -17,7 +18,11 @@ func (r *Runtime) Features(version string) (*features.Features, error) {
 	if err != nil {
 		return nil, err
 	}
-	return spec.Features(found, version), nil
+	doc := spec.Features(found, version)
+	// Only libseccomp knows these.
+	doc.Linux.Seccomp.Archs = compile.FilterArchitectures()
+	doc.Annotations[spec.AnnotationLibseccomp] = compile.LibseccompVersion()
+	return doc, nil
 }
 
 // Stats reads the container's resource use.
@@ -43,5 +48,5 @@ func (c *Container) OOMEvents(ctx context.Context) (<-chan struct{}, error) {
 	if err != nil {
 		return nil, err
 	}
-	return extra{cg}.OOMEvents(ctx)
+	return cg.OOMEvents(ctx)
 }

@@ -1,6 +1,7 @@
 package libzbox
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ const (
 	phaseStarted  phase = "started"  // the user's process was executed
 )
 
-// journal is the state file. It is written before the first side effect and before each step that would otherwise be
+// journal is a record of the state file, one JSON object on a line; the last complete one counts. It is written before the first side effect and before each step that would otherwise be
 // unknown to `delete --force` after a kill -9 (DESIGN.md, rule 3).
 type journal struct {
 	Version     int               `json:"version"`
@@ -79,22 +80,37 @@ func (r *Runtime) Load(id string) (*Container, error) {
 	return c, nil
 }
 
+// readJournal reads the last complete record. A last line without its newline was cut off by a crash while it was written.
 func (c *Container) readJournal() error {
-	data, err := readNoFollow(filepath.Join(c.dir, journalFile))
+	path := filepath.Join(c.dir, journalFile)
+	data, err := readNoFollow(path)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
 		return ErrNotExist
 	}
 	if err != nil {
 		return fmt.Errorf("reading the state file: %w", err)
 	}
+	record := lastRecord(data)
+	if record == nil { // made, and not yet written
+		return ErrNotExist
+	}
 	c.j = journal{}
-	if err := json.Unmarshal(data, &c.j); err != nil {
-		return fmt.Errorf("reading %s: %w", filepath.Join(c.dir, journalFile), err)
+	if err := json.Unmarshal(record, &c.j); err != nil {
+		return fmt.Errorf("reading %s: %w", path, err)
 	}
 	if c.j.Version != journalVersion {
-		return fmt.Errorf("%s: version %d is not known to this zbox", filepath.Join(c.dir, journalFile), c.j.Version)
+		return fmt.Errorf("%s: version %d is not known to this zbox", path, c.j.Version)
 	}
 	return nil
+}
+
+// lastRecord is the last complete line, or nil.
+func lastRecord(data []byte) []byte {
+	end := bytes.LastIndexByte(data, '\n')
+	if end < 0 {
+		return nil
+	}
+	return data[bytes.LastIndexByte(data[:end], '\n')+1 : end]
 }
 
 // readNoFollow reads a file of ours; a link in its place is an error.
@@ -108,32 +124,28 @@ func readNoFollow(path string) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-// writeJournal replaces the state file in one step, so that a reader or a crash sees the old or the new one.
+// writeJournal appends the state as one more record, with a single write(2). It is no replacement by rename(2): on ext4 that
+// waits for the disk, which costs a third of a container's start.
 func (c *Container) writeJournal() error {
 	data, err := json.Marshal(&c.j)
 	if err != nil {
 		return fmt.Errorf("writing the state file: %w", err)
 	}
-	return c.writeFile(journalFile, data)
+	return c.writeFile(journalFile, unix.O_APPEND, append(data, '\n'))
 }
 
-func (c *Container) writeFile(name string, data []byte) error {
+// writeFile makes or extends a file of the state directory.
+func (c *Container) writeFile(name string, flags int, data []byte) error {
 	path := filepath.Join(c.dir, name)
-	temp := path + ".new"
-	fd, err := unix.Open(temp, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", temp, err)
-	}
-	f := os.NewFile(uintptr(fd), temp)
-	_, err = f.Write(data)
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(temp, path)
-	}
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC|flags, 0o600)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	defer unix.Close(fd)
+	if n, err := unix.Write(fd, data); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	} else if n != len(data) {
+		return fmt.Errorf("writing %s: %w", path, unix.ENOSPC)
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ type performer struct {
 	plan      *plan.Plan
 	cgroup    *cgroup.Cgroup
 	spec      *specs.Spec
-	journal   bool // this is the container's init, not a process of exec
+	journal   bool     // this is the container's init, not a process of exec
 	subs      []string // exec's --cgroup
 
 	stage   *nsexec.Stage
@@ -182,7 +182,7 @@ func (p *performer) causeOfDeath() string {
 		text = fmt.Sprintf(" (signal %d: %s)", int(status.Signal()), unix.SignalName(status.Signal()))
 	}
 	if p.cgroup != nil {
-		if n, err := (extra{p.cgroup}).OOMKills(); err == nil && n > 0 {
+		if n, err := p.cgroup.OOMKills(); err == nil && n > 0 {
 			text += ": out of memory, linux.resources.memory.limit is too small"
 		}
 	}
