@@ -84,9 +84,67 @@ static const char *relative(const char *path)
 	return *path ? path : ".";
 }
 
+/* The procfs and sysfs of the container. Paths below them are resolved from the mount itself: whoever renames the
+ * directory under it, or puts a link in its place, would otherwise make the masks miss it (CVE-2023-27561). */
+#define MAX_KEPT 8
+static struct kept_mount {
+	int fd;
+	const char *path;
+	size_t length; /* without slashes at the end */
+} kept[MAX_KEPT];
+static int kept_count;
+
+/* Takes over the descriptor. */
+void keep_mount(int fd, const char *path)
+{
+	path = relative(path);
+	size_t length = strlen(path);
+	while (length > 0 && path[length - 1] == '/')
+		length--;
+	if (kept_count < MAX_KEPT)
+		kept[kept_count++] = (struct kept_mount){fd, path, length};
+	else
+		close(fd);
+}
+
+/* Tells that something is about to be mounted on target: what it covers is not what paths lead to any longer. */
+void cover_mount(int target)
+{
+	struct stat t, k;
+	if (kept_count == 0 || fstat(target, &t) < 0)
+		return;
+	for (int i = 0; i < kept_count; i++)
+		if (fstat(kept[i].fd, &k) == 0 && k.st_dev == t.st_dev && k.st_ino == t.st_ino) {
+			close(kept[i].fd);
+			kept[i--] = kept[--kept_count];
+		}
+}
+
+void forget_mounts(void)
+{
+	while (kept_count > 0)
+		close(kept[--kept_count].fd);
+}
+
+/* Where to start with a path, which becomes relative to it. */
+static int start_of(const char **path)
+{
+	*path = relative(*path);
+	for (int i = 0; i < kept_count && !strstr(*path, ".."); i++) {
+		size_t n = kept[i].length;
+		if (strncmp(*path, kept[i].path, n) == 0 && ((*path)[n] == '/' || (*path)[n] == 0)) {
+			*path = relative(*path + n);
+			return kept[i].fd;
+		}
+	}
+	return need_root();
+}
+
 int resolve(const char *path, int flags, uint64_t how)
 {
-	int fd = open_retry(need_root(), relative(path), flags, RESOLVE_IN_ROOT | how);
+	const char *rest = path;
+	int start = start_of(&rest);
+	int fd = open_retry(start, rest, flags, RESOLVE_IN_ROOT | how);
 	if (fd >= 0)
 		check_inside(fd, path);
 	return fd;

@@ -57,6 +57,9 @@ int resolve(const char *path, int flags, uint64_t resolve_flags); /* -1 and errn
 int open_target(const char *path, enum target_kind kind, unsigned flags);
 int open_parent(const char *path, const char **last);
 void keep_root(int fd);
+void keep_mount(int fd, const char *path);
+void cover_mount(int target);
+void forget_mounts(void);
 
 /* run.c */
 _Noreturn void run_plan(void);

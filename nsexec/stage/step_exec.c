@@ -206,6 +206,7 @@ void step_close_fds(const struct zb_close_fds *s)
 	int fd;
 	stage.keep = s->keep;
 	stage.root_fd = -1; /* need_root opens it again */
+	forget_mounts();
 	while ((fd = next_needed(first, &s->step)) >= 0) {
 		if ((unsigned)fd > first && sys_close_range(first, (unsigned)fd - 1, 0) < 0)
 			fail(errno, "close descriptors");

@@ -156,6 +156,7 @@ void step_mask(const struct zb_mask *s)
 	if (fstat(target, &st) < 0)
 		fail(errno, "look at ", path);
 	int tree = S_ISDIR(st.st_mode) ? empty_mask(path) : null_mask(path);
+	cover_mount(target);
 	if (sys_move_mount(tree, target) < 0)
 		fail(errno, "mask ", path);
 	if (tree != stage.null_fd && tree != stage.empty_fd)
@@ -175,6 +176,7 @@ void step_read_only(const struct zb_read_only *s)
 		fail(errno, "clone ", path);
 	if (sys_mount_setattr(tree, AT_RECURSIVE, MOUNT_ATTR_RDONLY, 0, 0) < 0)
 		fail(errno, "make read-only ", path);
+	cover_mount(target);
 	if (sys_move_mount(tree, target) < 0)
 		fail(errno, "attach the read-only tree at ", path);
 	close(tree);

@@ -106,9 +106,18 @@ static void set_attributes(int mount, unsigned recursive, uint64_t set, uint64_t
 
 static void attach(int mount, int target, const char *where)
 {
+	cover_mount(target);
 	if (sys_move_mount(mount, target) < 0)
 		fail(errno, "attach mount to ", where);
 	close(target);
+}
+
+static void done_with(int mount, uint32_t flags, const char *where)
+{
+	if (flags & ZB_MOUNT_REAL_DIR)
+		keep_mount(mount, where);
+	else
+		close(mount);
 }
 
 static unsigned target_flags(uint32_t flags)
@@ -156,7 +165,7 @@ void step_mount(const struct zb_mount *s)
 	attach(mount, target, where);
 	set_attributes(mount, AT_RECURSIVE, s->rec_set, s->rec_clear, where);
 	set_propagation(mount, s->propagation, where);
-	close(mount);
+	done_with(mount, s->flags, where);
 }
 
 /* copy-symlink: returns false when the source is no symlink. */
@@ -214,7 +223,7 @@ void step_bind(const struct zb_bind *s)
 	set_attributes(tree, AT_RECURSIVE, s->rec_set, s->rec_clear, where);
 	attach(tree, target, where);
 	set_propagation(tree, s->propagation, where);
-	close(tree);
+	done_with(tree, s->flags, where);
 }
 
 void step_remount(const struct zb_remount *s)

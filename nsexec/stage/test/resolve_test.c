@@ -1,6 +1,7 @@
 #include "test.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -131,6 +132,28 @@ static void refuses_what_was_moved_out(void)
 	}
 }
 
+static void finds_a_kept_mount_under_any_name(void)
+{
+	char from[128], to[128];
+	make_tree();
+	put_dir("root/proc");
+	put_dir("root/proc/bus");
+	keep_mount(open_target("/proc", TARGET_DIR, 0), "/proc/");
+	strcat(strcpy(from, root_dir), "/root/proc");
+	strcat(strcpy(to, root_dir), "/root/moved");
+	CHECK(renameat(AT_FDCWD, from, AT_FDCWD, to) == 0);
+	put_link("root/proc", "/run");
+	int fd = resolve("/proc/bus", O_PATH, 0);
+	SAME_TEXT(path_in_root(fd), "root/moved/bus");
+	SAME_TEXT(path_in_root(resolve("//proc", O_PATH, 0)), "root/moved");
+	SAME_TEXT(path_in_root(resolve("/proc/../etc", O_PATH, 0)), "root/etc");
+	CHECK(resolve("/procs", O_PATH, 0) < 0 && errno == ENOENT);
+	cover_mount(fd);
+	SAME_TEXT(path_in_root(resolve("/proc", O_PATH, 0)), "root/moved");
+	cover_mount(resolve("/moved", O_PATH, 0)); /* something is mounted over it */
+	SAME_TEXT(path_in_root(resolve("/proc", O_PATH, 0)), "root/run");
+}
+
 static void finds_the_parent(void)
 {
 	const char *name;
@@ -174,6 +197,7 @@ const struct test resolve_tests[] = {
 	{"resolve keeps /proc off symlinks", keeps_proc_off_symlinks},
 	{"resolve opens a link itself when asked", opens_a_link_itself_when_asked},
 	{"resolve refuses what was moved out of the root", refuses_what_was_moved_out},
+	{"resolve finds a kept procfs under any name", finds_a_kept_mount_under_any_name},
 	{"resolve finds the parent", finds_the_parent},
 	{"resolve tries again while names move, but not forever", tries_again_while_names_move},
 	{0},
