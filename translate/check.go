@@ -6,18 +6,22 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // A name becomes a host name, a directory name and part of a cgroup path: 63 bytes is the limit of one label of a host name
 // (RFC 1035, 2.3.4), and the first character keeps out "..", hidden files and what looks like a flag.
-var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+// Compiled when it is needed: every command of zbox would pay for it otherwise.
+var namePattern = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+})
 
 // maxPath is PATH_MAX without its final zero byte (limits.h).
 const maxPath = 4095
 
 // check reports the first value that no sandbox can have, whatever the machine.
 func (c *Config) check() error {
-	if !namePattern.MatchString(c.Name) {
+	if !namePattern().MatchString(c.Name) {
 		return fmt.Errorf("name: %q must be 1 to 63 of a-z A-Z 0-9 . _ - and start with a letter or digit", shorten(c.Name))
 	}
 	if err := checkPath("binary", c.Binary); err != nil {

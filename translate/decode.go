@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/bxrne/zbox/spec"
 )
@@ -30,7 +31,7 @@ func withRange(err error) error {
 	if !errors.As(err, &broken) {
 		return err
 	}
-	name := listIndex.ReplaceAllString(broken.Field, "[]")
+	name := listIndex().ReplaceAllString(broken.Field, "[]")
 	for _, f := range Fields() {
 		if f.Name == name && f.Type == "integer" {
 			own := fmt.Sprintf("a whole number from %d to %d", f.Min, f.Max)
@@ -41,7 +42,7 @@ func withRange(err error) error {
 }
 
 var (
-	listIndex   = regexp.MustCompile(`\[[0-9]+\]`)
+	listIndex   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\[[0-9]+\]`) })
 	wholeNumber = fmt.Sprintf("a whole number from %d to %d", math.MinInt64, math.MaxInt64)
 )
 
