@@ -75,7 +75,9 @@ void step_root(const struct zb_root *s)
 	} else {
 		set_propagation(tree, (stage.propagation == MS_PRIVATE ? MS_PRIVATE : MS_SLAVE) | MS_REC, path);
 	}
-	make_holder_private(path);
+	/* nothing is shared any more unless the whole tree was asked to be */
+	if (stage.propagation == MS_SHARED)
+		make_holder_private(path);
 	if (sys_move_mount(tree, target) < 0)
 		fail(errno, "mount root ", path);
 	close(target);
