@@ -323,6 +323,7 @@ int open_target(const char *path, enum target_kind kind, unsigned flags)
 		fail(ELOOP, path, " must be mounted on ordinary directory");
 	if (fd < 0 && errno != ENOENT)
 		fail(errno, "open target ", path);
+	stage.made_target = fd < 0;
 	if (fd < 0) {
 		fd = walk_target(path, kind, flags);
 		if (fd < 0)

@@ -26,6 +26,7 @@ struct stage {
 	uint32_t death_signal;         /* of parent_death; 0: none */
 	uint64_t propagation;          /* of the propagation step; 0: none */
 	mode_t umask;                  /* of the user's process; the stage's own is 0 */
+	bool made_target;              /* the last target did not exist */
 	bool joined;                   /* a setns step was run: foreign processes may see this one */
 };
 extern struct stage stage;

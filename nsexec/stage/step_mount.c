@@ -134,7 +134,7 @@ static bool has_option(struct zb_ref options, const char *prefix)
 	return false;
 }
 
-/* A tmpfs keeps the mode of the directory that it covers, unless its options say otherwise: /tmp stays 1777. */
+/* A tmpfs keeps the mode of an existing directory that it covers, unless its options say otherwise, as with runc. */
 static void keep_mode(int context, int target)
 {
 	char mode[8], *p = mode + sizeof(mode) - 1;
@@ -155,7 +155,7 @@ void step_mount(const struct zb_mount *s)
 	need_root();
 	int target = open_target(where, TARGET_DIR, target_flags(s->flags));
 	int context = open_filesystem(type, text(s->source), s->options);
-	if (strcmp(type, "tmpfs") == 0 && !has_option(s->options, "mode="))
+	if (strcmp(type, "tmpfs") == 0 && !stage.made_target && !has_option(s->options, "mode="))
 		keep_mode(context, target);
 	uint64_t late = fill ? s->attr & MOUNT_ATTR_RDONLY : 0; /* not before it is filled */
 	int mount = make_filesystem(context, type, s->attr & ~late);

@@ -44,6 +44,14 @@ static void tmpfs_keeps_the_mode_of_its_target(void)
 		"fsopen tmpfs\nfsconfig 1 mode=700\nfsconfig 6 -\nfsmount 0x0\nmove_mount tree to root/tmp\n");
 }
 
+static void tmpfs_on_a_new_directory_has_its_own_mode(void)
+{
+	make_root();
+	struct zb_mount s = {.fs_type = a_text("tmpfs"), .target = a_text("/new/dir")};
+	step_mount(&s);
+	SAME_TEXT(call_log, "fsopen tmpfs\nfsconfig 6 -\nfsmount 0x0\nmove_mount tree to root/new/dir\n");
+}
+
 static void names_option_and_kernel_reason(void)
 {
 	make_root();
@@ -191,6 +199,8 @@ static void remounts(void)
 const struct test mount_tests[] = {
 	{"mount makes a filesystem and attaches it to the target", makes_a_filesystem},
 	{"mount of a tmpfs keeps the mode of its target", tmpfs_keeps_the_mode_of_its_target},
+	{"mount of a tmpfs on a new directory leaves the mode to the kernel",
+		tmpfs_on_a_new_directory_has_its_own_mode},
 	{"mount names the option and the kernel's reason", names_option_and_kernel_reason},
 	{"mount names an unknown filesystem", names_an_unknown_filesystem},
 	{"mount splits long lists of overlay layers", splits_long_lists_of_layers},
