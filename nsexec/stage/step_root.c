@@ -75,8 +75,8 @@ void step_root(const struct zb_root *s)
 	} else {
 		set_propagation(tree, (stage.propagation == MS_PRIVATE ? MS_PRIVATE : MS_SLAVE) | MS_REC, path);
 	}
-	/* nothing is shared any more unless the whole tree was asked to be */
-	if (stage.propagation == MS_SHARED)
+	/* behind a propagation step nothing is shared any more, unless the whole tree was asked to be */
+	if (stage.propagation == MS_SHARED || !stage.propagation)
 		make_holder_private(path);
 	if (sys_move_mount(tree, target) < 0)
 		fail(errno, "mount root ", path);

@@ -24,13 +24,30 @@ void __wrap__exit(int code)
 	__real__exit(code);
 }
 
+static void remove_root(void)
+{
+	char command[128];
+	if (!*root_dir || getpid() != test_process)
+		return;
+	snprintf(command, sizeof(command), "rm -rf %s", root_dir);
+	if (system(command) != 0)
+		printf("%s stays\n", root_dir);
+}
+
+static void give_up(void) __attribute__((noreturn));
+static void give_up(void)
+{
+	fflush(stdout);
+	remove_root();
+	__real__exit(1);
+}
+
 void check_at(const char *file, int line, bool good, const char *what)
 {
 	if (good)
 		return;
 	printf("%s:%d: %s\n", file, line, what);
-	fflush(stdout);
-	__real__exit(1);
+	give_up();
 }
 
 void same_text_at(const char *file, int line, const char *got, const char *want)
@@ -38,8 +55,7 @@ void same_text_at(const char *file, int line, const char *got, const char *want)
 	if (strcmp(got, want) == 0)
 		return;
 	printf("%s:%d: got\n%s\nwant\n%s\n", file, line, got, want);
-	fflush(stdout);
-	__real__exit(1);
+	give_up();
 }
 
 void open_reports(void)
@@ -126,16 +142,6 @@ const char *path_in_root(int fd)
 	if (strncmp(out, root_dir, skip) != 0)
 		return out;
 	return out[skip] ? out + skip + 1 : ".";
-}
-
-static void remove_root(void)
-{
-	char command[128];
-	if (!*root_dir)
-		return;
-	snprintf(command, sizeof(command), "rm -rf %s", root_dir);
-	if (system(command) != 0)
-		printf("%s stays\n", root_dir);
 }
 
 static int run_one(const struct test *t)
