@@ -1,8 +1,11 @@
 /* zbox-nsexec BASE: see "Three channels" in docs/architecture.md. */
 #include "stage.h"
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 struct stage stage = {
@@ -39,6 +42,42 @@ static const void *map_plan(int fd)
 	return plan;
 }
 
+/* One record from zbox, with up to ZB_MAX_RIGHTS descriptors. Where they land is checked: the kernel hands out the lowest free
+ * numbers in order, and nothing is open above the report socket. Returns how many came. */
+static int take_descriptors(int next, int *total)
+{
+	struct zb_ack record;
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(ZB_MAX_RIGHTS * sizeof(int))];
+	struct iovec data = {.iov_base = &record, .iov_len = sizeof(record)};
+	struct msghdr msg = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	ssize_t n;
+	do {
+		n = recvmsg(stage.report_fd, &msg, MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	if (n == 0)
+		_exit(1); /* zbox gave up before there was a plan */
+	const struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	if (n != sizeof(record) || record.kind != ZB_ACK_PLAN || !c || c->cmsg_type != SCM_RIGHTS || msg.msg_flags & MSG_CTRUNC)
+		fail(EPROTO, "receive the plan");
+	int count = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+	for (int i = 0; i < count; i++) {
+		int fd;
+		memcpy(&fd, CMSG_DATA(c) + (size_t)i * sizeof(fd), sizeof(fd));
+		if (fd != next + i)
+			fail(EPROTO, "receive the plan: a descriptor is out of place");
+	}
+	*total = record.value;
+	return count;
+}
+
+/* The plan comes once zbox has made it; this process was started meanwhile. */
+static void receive_plan(void)
+{
+	int have = 0, total = 1;
+	while (have < total)
+		have += take_descriptors(stage.base + 1 + have, &total);
+}
+
 int main(int argc, char **argv)
 {
 	stage.base = argc == 2 ? parse_base(argv[1]) : -1;
@@ -51,6 +90,7 @@ int main(int argc, char **argv)
 	if (sys_close_range((unsigned)stage.base, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
 		fail(errno, "set close-on-exec");
 	stage.umask = umask(0); /* modes of nodes and directories are exact */
+	receive_plan();
 	use_plan(map_plan(stage.base + 1));
 	run_plan();
 }

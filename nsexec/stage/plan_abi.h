@@ -11,6 +11,8 @@
 #define ZB_REPORT_SIZE 272
 #define ZB_DETAIL_SIZE 256
 #define ZB_ACK_GO 1
+#define ZB_ACK_PLAN 2
+#define ZB_MAX_RIGHTS 250
 
 struct zb_header {
 	uint32_t magic, version, size, total_steps, stage_steps, preserve;

@@ -91,8 +91,7 @@ static void reopen_root(void)
 	keep_root(open_directory("/"));
 }
 
-/* The old root is stacked on the new one and detached from there: no directory in the rootfs is needed (pivot_root(2)).
- */
+/* The old root is stacked on the new one and detached from there, see pivot_root(2): no directory is needed for it. */
 void step_pivot_root(void)
 {
 	int old = open_directory("/");
