@@ -142,7 +142,43 @@ func TestStdioIsNeverTheImagesNull_CVE_2026_88265(t *testing.T) {
 	if out := r.MustRun(integration.NewBundle(t, attack)); !strings.Contains(out, "proc") {
 		t.Errorf("control: the output is %q", out)
 	}
-	v.unchanged()
+}
+
+// The other half of it: standard streams that are not the container's own are not given to its user.
+func TestStdioOfTheCallerKeepsItsOwner_CVE_2026_88265(t *testing.T) {
+	r := integration.New(t)
+	v := newVictim(t)
+	log, err := os.OpenFile(filepath.Join(v.path, "log"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	null := ownerOf(t, "/dev/null")
+	cmd := r.RunCommand(integration.NewBundle(t, integration.Args("/bin/ls", "/"), func(s *specs.Spec) {
+		s.Process.User = specs.User{UID: 1000, GID: 1000}
+	}))
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Run(); err != nil {
+		t.Errorf("run: %v: %s", err, readFile(t, log.Name()))
+	}
+	if said := readFile(t, log.Name()); !strings.Contains(said, "proc\n") {
+		t.Errorf("the log holds %q", said)
+	}
+	if owner := ownerOf(t, log.Name()); owner != "0:0" {
+		t.Errorf("the log was given to %s", owner)
+	}
+	if owner := ownerOf(t, "/dev/null"); owner != null {
+		t.Errorf("the host's /dev/null was given to %s", owner)
+	}
+}
+
+func ownerOf(t *testing.T, path string) string {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%d:%d", st.Uid, st.Gid)
 }
 
 // The device rules of a container deny by default, also after an update wrote them again.

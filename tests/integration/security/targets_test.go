@@ -136,9 +136,14 @@ func TestReadonlyPathSurvivesASwap_GHSA_3q8j_pf29_vwv8(t *testing.T) {
 				hit = append(hit, m)
 			}
 		}
-		// Whichever of the two the path was at that moment: what was found first is what is read-only, and nothing is left half-done.
+		// Whichever of the two the path was at that moment: what was found first is what is read-only, it was not put over
+		// something else, and nothing is left half-done.
 		if len(hit) != 1 || !slices.Contains(strings.Split(hit[0].Options, ","), "ro") {
 			t.Errorf("read-only mounts: %+v, want exactly one, and read-only", hit)
+			return
+		}
+		if onVolume := strings.Contains(hit[0].Root, "/volume/"); onVolume != (hit[0].Point != v.path) {
+			t.Errorf("%s is mounted on %s", hit[0].Root, hit[0].Point)
 		}
 	})
 	v.unchanged()
