@@ -206,6 +206,12 @@ func checkTerminal(terminal bool, socket string, take bool) error {
 
 // launch makes the container: from here on there are side effects, and the journal knows of each before it happens.
 func (r *Runtime) launch(id string, o CreateOptions, wait bool) (*Container, *Process, error) {
+	listen, _ := listenFDs()
+	l, err := launchStage(o.Stdio, o.PreserveFDs+listen)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer l.discard()
 	d, err := r.draft(id, o, wait)
 	if err != nil {
 		return nil, nil, err
@@ -221,7 +227,7 @@ func (r *Runtime) launch(id string, o CreateOptions, wait bool) (*Container, *Pr
 		return nil, nil, err
 	}
 	defer c.unlock()
-	p, err := c.bringUp(d)
+	p, err := c.bringUp(d, l)
 	if err != nil {
 		if uerr := c.destroy(); uerr != nil {
 			r.opts.Warn(fmt.Sprintf("%s: cleaning up: %v", id, uerr))
@@ -269,7 +275,7 @@ func (c *Container) saveConfig() error {
 }
 
 // bringUp runs the plan and ends when the container is created, or started for run.
-func (c *Container) bringUp(d *draft) (*Process, error) {
+func (c *Container) bringUp(d *draft, l *launching) (*Process, error) {
 	p := &performer{container: c, plan: d.plan, cgroup: d.cgroup, spec: d.spec, journal: true}
 	defer p.close()
 	if err := p.openSockets(d.options.ConsoleSocket, d.options.PidfdSocket, d.options.TakeConsole); err != nil {
@@ -278,7 +284,7 @@ func (c *Container) bringUp(d *draft) (*Process, error) {
 	if err := d.notify.listen(); err != nil {
 		return nil, err
 	}
-	if err := p.run(d.options.Stdio, d.options.PreserveFDs, d.request.ListenFDs); err != nil {
+	if err := p.run(l); err != nil {
 		return nil, err
 	}
 	c.j.Phase = phaseCreated

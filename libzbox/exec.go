@@ -18,6 +18,11 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	if err := c.checkExec(o); err != nil {
 		return nil, err
 	}
+	l, err := launchStage(o.Stdio, o.PreserveFDs)
+	if err != nil {
+		return nil, err
+	}
+	defer l.discard()
 	s, err := c.Spec()
 	if err != nil {
 		return nil, err
@@ -34,7 +39,7 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	if err := p.openSockets(o.ConsoleSocket, o.PidfdSocket, o.TakeConsole); err != nil {
 		return nil, err
 	}
-	if err := p.run(o.Stdio, o.PreserveFDs, 0); err != nil {
+	if err := p.run(l); err != nil {
 		p.kill()
 		return nil, err
 	}

@@ -78,20 +78,62 @@ func (p *performer) target(n int) string {
 	return ""
 }
 
-// run starts the stage and goes through the plan with it, until the start barrier or execve(2).
-func (p *performer) run(stdio Stdio, preserveFDs, listen int) error {
-	preserved, err := preservedFiles(preserveFDs + listen)
+// launching is a stage that is being started in the background, while its plan is made.
+type launching struct {
+	result chan launched
+	taken  bool
+}
+
+type launched struct {
+	stage *nsexec.Stage
+	err   error
+}
+
+// launchStage starts the stage. What zbox inherited is out of its reach by then.
+func launchStage(stdio Stdio, preserve int) (*launching, error) {
+	preserved, err := preservedFiles(preserve)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := closeOnExec(); err != nil {
-		return err
+		return nil, err
 	}
+	l := &launching{result: make(chan launched, 1)}
+	go func() {
+		stage, err := nsexec.Start(nsexec.Options{Preserved: preserved, Stdio: stdio.files()})
+		l.result <- launched{stage, err}
+	}()
+	return l, nil
+}
+
+// take waits for the stage, which belongs to the caller from then on.
+func (l *launching) take() (*nsexec.Stage, error) {
+	l.taken = true
+	r := <-l.result
+	return r.stage, r.err
+}
+
+// discard ends a stage that nobody took: it gets no plan.
+func (l *launching) discard() {
+	if l.taken {
+		return
+	}
+	if stage, err := l.take(); err == nil {
+		stage.Close()
+		stage.Reap()
+	}
+}
+
+// run goes through the plan with the stage, until the start barrier or execve(2).
+func (p *performer) run(l *launching) error {
 	if err := p.hostSteps(0); err != nil {
 		return err
 	}
-	p.stage, err = nsexec.Start(nsexec.Options{Plan: p.plan, Handed: p.handed, Preserved: preserved, Stdio: stdio.files()})
-	if err != nil {
+	var err error
+	if p.stage, err = l.take(); err != nil {
+		return err
+	}
+	if err := p.stage.Execute(p.plan, p.handed); err != nil {
 		return err
 	}
 	p.closeHanded()

@@ -14,6 +14,8 @@ import (
 type Stage struct {
 	sock  int
 	outer int // pid of the first process, 0 when it is not our child (start)
+	// preserved is the number of descriptors from 3 on that the stage was started with.
+	preserved int
 }
 
 // Connect makes the Stage of a container that waits at its start barrier: path is the listening socket.

@@ -4,6 +4,7 @@ package nsexec
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -14,29 +15,15 @@ import (
 
 // Options say what the stage is started with.
 type Options struct {
-	Plan *plan.Plan
-	// Handed are the descriptors of the plan, in the order of plan.FD.
-	Handed []*os.File
-	// Preserved become descriptors 3, 4, … of the container's process; there are Plan.Preserve of them.
+	// Preserved become descriptors 3, 4, … of the container's process.
 	Preserved []*os.File
 	// Stdio are the container's first three descriptors.
 	Stdio [3]*os.File
 }
 
-// Start runs the stage. The caller reads reports with Stage.Next and ends with Stage.Close.
+// Start runs the stage, which then waits for its plan: starting it takes as long as making the plan, and both can be done at once.
+// The caller goes on with Stage.Execute, reads reports with Stage.Next, and ends with Stage.Close.
 func Start(o Options) (*Stage, error) {
-	if len(o.Preserved) != o.Plan.Preserve {
-		return nil, fmt.Errorf("preserving %d descriptors: %d given", o.Plan.Preserve, len(o.Preserved))
-	}
-	encoded, err := o.Plan.Encode()
-	if err != nil {
-		return nil, err
-	}
-	planFile, err := sealedMemfd("zbox-plan", encoded, false)
-	if err != nil {
-		return nil, err
-	}
-	defer planFile.Close()
 	program, err := loadStage()
 	if err != nil {
 		return nil, err
@@ -50,17 +37,17 @@ func Start(o Options) (*Stage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the report socket: %w", err)
 	}
-	pid, err := spawn(o, exe, planFile, pair[1])
+	pid, err := spawn(o, exe, pair[1])
 	unix.Close(pair[1])
 	if err != nil {
 		unix.Close(pair[0])
 		return nil, err
 	}
-	return &Stage{sock: pair[0], outer: pid}, nil
+	return &Stage{sock: pair[0], outer: pid, preserved: len(o.Preserved)}, nil
 }
 
 // spawn forks and executes the stage; see docs/architecture.md, "Three channels", for its descriptors.
-func spawn(o Options, exe, planFile *os.File, sock int) (int, error) {
+func spawn(o Options, exe *os.File, sock int) (int, error) {
 	var files []uintptr
 	for _, f := range o.Stdio {
 		files = append(files, f.Fd())
@@ -69,10 +56,7 @@ func spawn(o Options, exe, planFile *os.File, sock int) (int, error) {
 		files = append(files, f.Fd())
 	}
 	base := len(files)
-	files = append(files, uintptr(sock), planFile.Fd())
-	for _, f := range o.Handed {
-		files = append(files, f.Fd())
-	}
+	files = append(files, uintptr(sock))
 	// The path goes through our own pid: the child rearranges its descriptors before it executes.
 	path := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), exe.Fd())
 	pid, err := syscall.ForkExec(path, []string{StageName, strconv.Itoa(base)}, &syscall.ProcAttr{
@@ -84,4 +68,34 @@ func spawn(o Options, exe, planFile *os.File, sock int) (int, error) {
 		return 0, fmt.Errorf("starting the stage: %w", err)
 	}
 	return pid, nil
+}
+
+// Execute hands the stage its plan and the plan's descriptors, which are in the order of plan.FD.
+func (s *Stage) Execute(p *plan.Plan, handed []*os.File) error {
+	if s.preserved != p.Preserve {
+		return fmt.Errorf("preserving %d descriptors: %d given", p.Preserve, s.preserved)
+	}
+	encoded, err := p.Encode()
+	if err != nil {
+		return err
+	}
+	planFile, err := sealedMemfd("zbox-plan", encoded, false)
+	if err != nil {
+		return err
+	}
+	defer planFile.Close()
+	fds := []int{int(planFile.Fd())}
+	for _, f := range handed {
+		fds = append(fds, int(f.Fd()))
+	}
+	record := plan.EncodePlanRecord(len(fds))
+	for part := range slices.Chunk(fds, plan.MaxRights) {
+		err := ignoringEINTR(func() error {
+			return unix.Sendmsg(s.sock, record, unix.UnixRights(part...), nil, unix.MSG_NOSIGNAL)
+		})
+		if err != nil {
+			return fmt.Errorf("handing the plan over: %w", err)
+		}
+	}
+	return nil
 }

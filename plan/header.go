@@ -13,7 +13,8 @@ func CHeader() string {
 	var b strings.Builder
 	b.WriteString(headerTop)
 	fmt.Fprintf(&b, "#define ZB_MAGIC 0x%08xu\n#define ZB_VERSION %du\n#define ZB_MAX_SIZE %du\n", Magic, Version, MaxSize)
-	fmt.Fprintf(&b, "#define ZB_REPORT_SIZE %d\n#define ZB_DETAIL_SIZE %d\n#define ZB_ACK_GO %d\n\n", ReportSize, detailSize, AckGo)
+	fmt.Fprintf(&b, "#define ZB_REPORT_SIZE %d\n#define ZB_DETAIL_SIZE %d\n#define ZB_ACK_GO %d\n#define ZB_ACK_PLAN %d\n#define ZB_MAX_RIGHTS %d\n\n",
+		ReportSize, detailSize, AckGo, AckPlan, MaxRights)
 	b.WriteString(headerRecords)
 	writeEnum(&b, "zb_report_kind", "ZB_REPORT_", []string{"CLONED", "SYNC", "CONSOLE", "WARNING", "CREATED", "SECCOMP", "FAILED"})
 	b.WriteString("\nenum zb_mount_flag {\n")

@@ -28,8 +28,17 @@ const (
 	detailSize = ReportSize - 16
 )
 
-// AckGo lets the stage go on; its value is the pid of the container's init process in the runtime's pid namespace.
-const AckGo = 1
+// The kinds of record that go down to the stage.
+const (
+	// AckGo lets the stage go on; its value is the pid of the container's init process in the runtime's pid namespace.
+	AckGo = 1
+	// AckPlan brings the plan and the descriptors that it names, with SCM_RIGHTS and in order; its value is how many there are in
+	// all. They may come in several records of at most MaxRights each.
+	AckPlan = 2
+)
+
+// MaxRights is how many descriptors one record carries; the kernel's own limit is 253 (SCM_MAX_FD).
+const MaxRights = 250
 
 // Report is one record from the stage.
 type Report struct {
@@ -60,7 +69,12 @@ func DecodeReport(b []byte) (Report, error) {
 }
 
 // EncodeAck returns the acknowledgement that lets the stage go on behind a Sync, or that starts it at WaitStart.
-func EncodeAck(pid int) []byte {
-	b := binary.LittleEndian.AppendUint32(nil, AckGo)
-	return binary.LittleEndian.AppendUint32(b, uint32(int32(pid)))
+func EncodeAck(pid int) []byte { return encodeDown(AckGo, pid) }
+
+// EncodePlanRecord returns the record that the plan comes with; count is the number of descriptors in all.
+func EncodePlanRecord(count int) []byte { return encodeDown(AckPlan, count) }
+
+func encodeDown(kind uint32, value int) []byte {
+	b := binary.LittleEndian.AppendUint32(nil, kind)
+	return binary.LittleEndian.AppendUint32(b, uint32(int32(value)))
 }
