@@ -4,23 +4,38 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/bxrne/zbox/libzbox"
 )
 
+// rareSignalsAfter is when the other signals are caught as well: a container that lives shorter should not pay for them.
+const rareSignalsAfter = 20 * time.Millisecond
+
+// usualSignals are those that terminals, shells and service managers send.
+var usualSignals = []os.Signal{
+	unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGPIPE,
+}
+
 // attend starts a process and stays with it to its end: signals to zbox are passed on, and its terminal is carried. The
 // result is the exit code, 128+n when signal n ended it.
 func attend(start func() (*libzbox.Process, error)) (status int, err error) {
-	// From here on no signal ends zbox: what comes during start is for the process.
+	// From here on none of the usual signals ends zbox: what comes during start is for the process. Each costs Go two switches of
+	// thread, so the rare ones wait until the process runs.
 	signals := make(chan os.Signal, 128)
-	signal.Notify(signals, forwardable()...)
+	all := forwardable()
+	usual := slices.DeleteFunc(slices.Clone(all), func(s os.Signal) bool { return !slices.Contains(usualSignals, s) })
+	signal.Notify(signals, usual...)
 	p, err := start()
 	if err != nil {
 		return 0, err
 	}
+	rare := time.AfterFunc(rareSignalsAfter, func() { signal.Notify(signals, all...) })
+	defer rare.Stop()
 	var terminal *carrier
 	if p.Console != nil {
 		terminal, err = carry(p.Console, os.Stdin, os.Stdout)

@@ -49,15 +49,14 @@ func runOptions(c *cli.Context) (libzbox.CreateOptions, error) {
 
 // runForeground runs a container to its end. The exit status of its process is the error.
 func runForeground(rt *libzbox.Runtime, id string, o libzbox.CreateOptions, keep bool, rep *report) error {
-	started := false
-	status, err := attend(func() (*libzbox.Process, error) {
-		_, p, err := rt.Run(id, o)
-		started = err == nil
+	var container *libzbox.Container
+	status, err := attend(func() (p *libzbox.Process, err error) {
+		container, p, err = rt.Run(id, o)
 		return p, err
 	})
-	if started && !keep {
+	if container != nil && !keep {
 		// The container's own result matters more than a clean-up that went wrong.
-		if derr := rt.Delete(id, true); derr != nil {
+		if derr := container.Remove(); derr != nil {
 			rep.warn(fmt.Sprintf("run %s: deleting: %v", id, derr))
 		}
 	}

@@ -37,6 +37,18 @@ func (r *Runtime) Delete(id string, force bool) error {
 	return c.destroy()
 }
 
+// Remove is Delete by force for the caller that made the container itself and knows it: nothing needs to be read again. A container
+// that is gone already is no error.
+func (c *Container) Remove() error {
+	lock, _, err := c.runtime.lockExisting(c.j.ID)
+	if err != nil {
+		return ignoringMissing(err)
+	}
+	c.lock = lock
+	defer c.unlock()
+	return c.destroy()
+}
+
 func ignoringMissing(err error) error {
 	if errors.Is(err, ErrNotExist) {
 		return nil
