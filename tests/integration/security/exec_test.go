@@ -319,7 +319,7 @@ func TestExecCgroupStaysBelowTheContainers_crun_1_29(t *testing.T) {
 	})
 	for _, path := range []string{"../x", "..", "../../x", "below/../..", "below/../../..", "/../..", "below/../" + "../" + filepath.Base(own.dir) + "x", "missing", "."} {
 		t.Run(path, func(t *testing.T) {
-			for _, arg := range []string{path, own.controller + ":" + path} {
+			for _, arg := range []string{path, own.controller + path} {
 				res := c.Exec("--cgroup", arg, c.ID, "/bin/cat", "/proc/self/cgroup")
 				if res.Code == 0 && !strings.Contains(res.Stdout, own.path) {
 					t.Errorf("--cgroup %s left the container's cgroup %s: %s", arg, own.path, res.Stdout)
@@ -330,7 +330,7 @@ func TestExecCgroupStaysBelowTheContainers_crun_1_29(t *testing.T) {
 			}
 		})
 	}
-	res := c.Exec("--cgroup", own.controller+":below", c.ID, "/bin/cat", "/proc/self/cgroup")
+	res := c.Exec("--cgroup", own.controller+"below", c.ID, "/bin/cat", "/proc/self/cgroup")
 	if res.Code != 0 || !strings.Contains(res.Stdout, own.path+"/below\n") {
 		t.Errorf("control: exit %d, %s%s, want %s/below", res.Code, res.Stdout, res.Stderr, own.path)
 	}
@@ -340,7 +340,8 @@ func TestExecCgroupStaysBelowTheContainers_crun_1_29(t *testing.T) {
 
 // cgroup is one cgroup of a process: on the unified hierarchy, or of the pids controller on version 1.
 type cgroup struct {
-	controller, path, dir string
+	controller string // as exec --cgroup takes it, with the colon; none on the unified hierarchy
+	path, dir  string
 }
 
 func cgroupOf(t *testing.T, pid int) cgroup {
@@ -351,7 +352,7 @@ func cgroupOf(t *testing.T, pid int) cgroup {
 			return cgroup{"", fields[2], "/sys/fs/cgroup" + fields[2]}
 		}
 		if !integration.CgroupV2() && fields[1] == "pids" {
-			return cgroup{"pids", fields[2], "/sys/fs/cgroup/pids" + fields[2]}
+			return cgroup{"pids:", fields[2], "/sys/fs/cgroup/pids" + fields[2]}
 		}
 	}
 	t.Fatalf("no cgroup of process %d", pid)
