@@ -1,0 +1,103 @@
+#!/bin/bash
+# run.sh: measures zbox beside the runc and crun that are installed and beside floor.c, in one run and in a private mount view with
+# cgroup v2 only. RUNS (80) is how often each command is run. Quote ratios, not times: machines differ and are noisy.
+set -euo pipefail
+
+cd "$(dirname "$0")"
+runs=${RUNS:-80}
+zbox=$(realpath "${ZBOX:-../bin/zbox}")
+[ "$(id -u)" -eq 0 ] || { echo "bench: needs root" >&2; exit 1; }
+
+if [ -z "${BENCH_VIEW:-}" ]; then
+	mkdir -p bin results
+	gcc -O2 -static -o bin/floor floor.c
+	musl-gcc -Os -static -s -o bin/true true.c
+	CGO_ENABLED=1 go build -trimpath -ldflags '-s -w -linkmode external -extldflags -static' -o bin/hello hello.go
+	BENCH_VIEW=1 unshare -m --propagation private \
+		sh -c 'umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec ./run.sh'
+	./memory.sh
+	exit
+fi
+
+work=$(mktemp -d)
+names=(zbox)
+paths=("$zbox")
+for name in runc crun; do
+	if path=$(command -v "$name"); then
+		names+=("$name")
+		paths+=("$path")
+	fi
+done
+
+cleanup() {
+	local i
+	for i in "${!names[@]}"; do
+		"${paths[$i]}" --root "$work/${names[$i]}" delete -f bench-exec >/dev/null 2>&1 || true
+	done
+	rm -rf "$work"
+}
+trap cleanup EXIT
+
+# bundle NAME ARG...: a bundle with the default configuration that runs the arguments.
+bundle() {
+	local dir=$work/$1
+	shift
+	mkdir -p "$dir"/rootfs/{bin,proc,dev,sys}
+	cp bin/true "$dir/rootfs/bin/true"
+	cp "$(command -v busybox)" "$dir/rootfs/bin/busybox"
+	"$zbox" spec -b "$dir"
+	jq '.process.terminal = false | .process.args = $ARGS.positional
+		| .linux.namespaces |= (map(select(.type != "cgroup")) + [{type: "cgroup"}])' \
+		"$dir/config.json" --args -- "$@" >"$dir/new"
+	mv "$dir/new" "$dir/config.json"
+}
+
+# measure TITLE NAME COMMAND [NAME COMMAND]...: one hyperfine run, and a table of the means with their ratio to the first.
+measure() {
+	local title=$1 args=()
+	shift
+	while [ $# -gt 0 ]; do
+		args+=(--command-name "$1" "$2")
+		shift 2
+	done
+	hyperfine --shell=none --warmup 5 --runs "$runs" --style none --export-json "results/$title.json" "${args[@]}" >/dev/null 2>"$work/err" ||
+		{ cat "$work/err" >&2; return 1; }
+	jq -r --arg title "$title" '.results as $r | $r[] | [$title, .command, (.mean * 1000 * 100 | round / 100), (.stddev * 100000 | round / 100),
+		(.mean / $r[0].mean * 100 | round / 100)] | @tsv' "results/$title.json"
+}
+
+# each FORMAT: NAME and COMMAND for every runtime; R and N in the format are the runtime with its root, and its name.
+each() {
+	local i
+	commands=()
+	for i in "${!names[@]}"; do
+		local command=${1//R/"${paths[$i]} --root $work/${names[$i]}"}
+		commands+=("${names[$i]}" "${command//N/bench-${names[$i]}}")
+	done
+}
+
+bundle true /bin/true
+bundle sleep /bin/busybox sleep 100000
+{
+	printf 'what\twho\tmean ms\tstddev\tratio to zbox\n'
+	each "R run -b $work/true N"
+	measure run "${commands[@]}" floor "bin/floor $work/true/rootfs /sys/fs/cgroup/bench-floor"
+	each "sh -c 'R create -b $work/true N </dev/null >/dev/null 2>&1 && R start N && R delete -f N'"
+	measure create-start-delete "${commands[@]}"
+	for i in "${!names[@]}"; do
+		"${paths[$i]}" --root "$work/${names[$i]}" run -d -b "$work/sleep" bench-exec </dev/null >/dev/null 2>&1
+	done
+	each "R exec bench-exec /bin/true"
+	measure exec "${commands[@]}"
+	each "R state bench-exec"
+	measure state "${commands[@]}" hello bin/hello
+} | column -t -s $'\t'
+
+echo
+for i in "${!names[@]}"; do
+	id=bench-rss
+	"${paths[$i]}" --root "$work/${names[$i]}" create --pid-file "$work/pid" -b "$work/sleep" $id </dev/null >/dev/null 2>&1
+	echo "RSS of the created init process, ${names[$i]}: $(awk '/^VmRSS/ {print $2, $3}' "/proc/$(cat "$work/pid")/status")"
+	"${paths[$i]}" --root "$work/${names[$i]}" delete -f $id
+done
+echo "size of $(basename "$zbox"): $(stat -c %s "$zbox") bytes"

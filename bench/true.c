@@ -1,0 +1,5 @@
+/* true: the smallest process for the benchmarks. */
+int main(void)
+{
+	return 0;
+}

@@ -1,0 +1,102 @@
+#!/bin/bash
+# run.sh: runs the validation programs of opencontainers/runtime-tools on RUNTIME (default bin/zbox), on this machine's cgroups
+# and then in a private mount view with cgroup v2 only.
+#
+# Some programs pass with a runtime that does nothing. One counts only if it passes with RUNTIME and fails with /bin/false. The
+# programs that must count are listed in passing-v1.txt and passing-v2.txt; README.md tells why the others do not.
+# UPDATE=1 writes the lists.
+set -euo pipefail
+
+cd "$(dirname "$0")"
+here=$PWD
+runtime=$(realpath "${RUNTIME:-../../bin/zbox}")
+module=github.com/opencontainers/runtime-tools
+[ "$(id -u)" -eq 0 ] || { echo "validation: needs root" >&2; exit 1; }
+
+build() {
+	mkdir -p bin/programs
+	local source
+	source=$(go list -m -f '{{.Dir}}' $module)
+	# A Go program raises its soft limit of open files at its start; runtimetest is to report the one it was started with.
+	local rlimit
+	rlimit=$(go env GOROOT)/src/syscall/rlimit.go
+	sed 's/^func init() {$/func leaveAlone() {/' "$rlimit" >bin/rlimit.go
+	printf '{"Replace": {"%s": "%s"}}\n' "$rlimit" "$here/bin/rlimit.go" >bin/overlay.json
+	CGO_ENABLED=0 go build -trimpath -overlay bin/overlay.json -o bin/runtimetest $module/cmd/runtimetest
+	CGO_ENABLED=0 go build -trimpath -o bin/programs/ $module/validation/...
+	cp -f "$source/rootfs-$(go env GOARCH).tar.gz" bin/
+	chmod u+w bin/*.tar.gz
+	rm -f bin/programs/util
+}
+
+# clean PROGRAM RUNTIME: it exits with 0 and has no failed point.
+clean() {
+	local rc=0
+	(cd "$work" && TMPDIR=$work RUNTIME=$2 timeout 90 "$here/bin/programs/$1" >"$work/out" 2>&1 </dev/null) || rc=1
+	[ $rc -eq 0 ] && ! grep -qE '^ *not ok|^Bail out' "$work/out"
+}
+
+# silent: some programs have no points and report an error as a bare diagnostic, with which they still exit with 0.
+silent() {
+	grep -q '^ *ok ' "$work/out" || ! grep -q '"error": "' "$work/out"
+}
+
+# suite VIEW: runs all programs and compares with the view's list.
+suite() {
+	local view=$1 list=$here/passing-$1.txt program path id total=0 clean=0 hollow=() lost won
+	work=$(mktemp -d) logs=$here/bin/logs-$view state=$(mktemp -d)
+	mkdir -p "$logs"
+	chmod 755 "$work"
+	cp bin/runtimetest bin/*.tar.gz "$work"
+	printf '#!/bin/sh\nexec "%s" --root "%s" "$@"\n' "$runtime" "$state" >"$work/runtime"
+	chmod +x "$work/runtime"
+	: >"$work/counted"
+	for path in bin/programs/*; do
+		program=${path##*/}
+		total=$((total + 1))
+		if clean "$program" "$work/runtime"; then
+			clean=$((clean + 1))
+			if silent; then
+				mv "$work/out" "$logs/$program"
+				if clean "$program" /bin/false && silent; then
+					hollow+=("$program")
+				else
+					echo "$program" >>"$work/counted"
+				fi
+				continue
+			fi
+		fi
+		mv "$work/out" "$logs/$program"
+	done
+	for id in $("$work/runtime" list -q); do
+		"$work/runtime" delete --force "$id" || echo "validation: $view: could not delete $id"
+	done
+	[ "${UPDATE:-}" != 1 ] || sort "$work/counted" >"$list"
+	lost=$(comm -13 <(sort "$work/counted") <(sort "$list"))
+	won=$(comm -23 <(sort "$work/counted") <(sort "$list"))
+	[ -z "$lost" ] || printf 'validation: %s: no longer passes: %s\n' "$view" "${lost//$'\n'/ }"
+	[ -z "$won" ] || printf 'validation: %s: passes and is not listed: %s\n' "$view" "${won//$'\n'/ }"
+	[ ${#hollow[@]} -eq 0 ] || printf 'validation: %s: passes with /bin/false too: %s\n' "$view" "${hollow[*]}"
+	echo "validation: $view: $clean of $total programs pass, $(wc -l <"$work/counted") of them fail with /bin/false"
+	rm -rf "$work" "$state"
+	[ -z "$lost" ]
+}
+
+case ${1:-} in
+v1 | v2)
+	suite "$1"
+	;;
+"")
+	build
+	rc=0
+	# A mount namespace of its own: linux_ns_itype asks for a container in the caller's, and leaves its mounts there.
+	unshare -m --propagation private ./run.sh v1 || rc=1
+	unshare -m --propagation private sh -c 'umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"' \
+		sh ./run.sh v2 || rc=1
+	exit $rc
+	;;
+*)
+	echo "usage: run.sh" >&2
+	exit 2
+	;;
+esac
