@@ -51,6 +51,7 @@ type draft struct {
 	bundle  string
 	rootfs  string
 	spec    *specs.Spec
+	raw     []byte // config.json as it is
 	cgroup  *cgroup.Cgroup
 	request compile.Request
 	notify  *notifySocket
@@ -67,7 +68,7 @@ func (r *Runtime) draft(id string, o CreateOptions, wait bool) (*draft, error) {
 	if d.bundle, err = filepath.Abs(o.Bundle); err != nil {
 		return nil, fmt.Errorf("resolving --bundle: %w", err)
 	}
-	if d.spec, err = spec.Load(filepath.Join(d.bundle, configFile)); err != nil {
+	if d.spec, d.raw, err = spec.Load(filepath.Join(d.bundle, configFile)); err != nil {
 		return nil, err
 	}
 	d.rootfs = d.spec.Root.Path
@@ -254,7 +255,7 @@ func (d *draft) journal() (*Container, error) {
 		Phase: phaseCreating, Creator: creator, Cgroup: d.cgroup.Saved(), Steps: len(d.plan.Steps), Tail: tail(d.plan),
 	}
 	// The configuration comes first: where there is a state record, it is complete.
-	if err = c.saveConfig(); err == nil {
+	if err = c.writeFile(configFile, unix.O_EXCL, d.raw); err == nil {
 		err = c.writeJournal()
 	}
 	if err != nil {
@@ -263,15 +264,6 @@ func (d *draft) journal() (*Container, error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-// saveConfig keeps the configuration as it is now.
-func (c *Container) saveConfig() error {
-	data, err := json.Marshal(c.spec)
-	if err != nil {
-		return fmt.Errorf("saving the configuration: %w", err)
-	}
-	return c.writeFile(configFile, unix.O_EXCL, data)
 }
 
 // bringUp runs the plan and ends when the container is created, or started for run.

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bxrne/zbox/cgroup"
+	"github.com/bxrne/zbox/spec"
 )
 
 // The files of a container's state directory.
@@ -159,10 +160,8 @@ func (c *Container) Spec() (*specs.Spec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the saved configuration: %w", err)
 	}
-	var s specs.Spec
-	if err := json.Unmarshal(data, &s); err != nil {
-		return nil, fmt.Errorf("reading the saved configuration: %w", err)
+	if c.spec, err = spec.Parse("the saved "+configFile, data); err != nil {
+		return nil, err
 	}
-	c.spec = &s
 	return c.spec, nil
 }

@@ -13,26 +13,29 @@ import (
 const maxFile = 16 << 20
 
 // Load reads, decodes and validates the config.json at path. The errors name the file by its last element, as
-// "config.json: process.cwd: ...", except those of opening and reading it.
-func Load(path string) (*specs.Spec, error) {
+// "config.json: process.cwd: ...", except those of opening and reading it. It also returns what the file holds.
+func Load(path string) (*specs.Spec, []byte, error) {
 	data, err := readFile(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	name := filepath.Base(path)
 	s, err := Parse(name, data)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := Validate(s); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, nil, fmt.Errorf("%s: %w", name, err)
 	}
-	return s, nil
+	return s, data, nil
 }
 
 // Parse decodes a config.json without validating it. Fields that the OCI specification does not know are ignored, as its section
 // on extensibility asks. The error is a *SyntaxError.
 func Parse(name string, data []byte) (*specs.Spec, error) {
+	if s, err := parseParts(data); err == nil {
+		return s, nil
+	}
 	s := &specs.Spec{}
 	if err := Decode(name, data, s, DecodeOptions{}); err != nil {
 		return nil, err

@@ -30,7 +30,7 @@ func encode(t *testing.T, v any) string {
 }
 
 func TestLoad(t *testing.T) {
-	s, err := Load(write(t, "config.json", encode(t, Example(false))))
+	s, _, err := Load(write(t, "config.json", encode(t, Example(false))))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func TestLoadNamesTheFileInErrors(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := write(t, "config.json", tt.data)
-			_, err := Load(path)
+			_, _, err := Load(path)
 			if got := strings.TrimPrefix(errorText(err), filepath.Dir(path)+"/"); got != tt.want {
 				t.Errorf("%s\nnot %s", got, tt.want)
 			}
@@ -60,7 +60,7 @@ func TestLoadNamesTheFileInErrors(t *testing.T) {
 
 func TestLoadOfAMissingFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "config.json")
-	_, err := Load(path)
+	_, _, err := Load(path)
 	if want := "open " + path + ": no such file or directory"; errorText(err) != want || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v\nnot %s", err, want)
 	}
