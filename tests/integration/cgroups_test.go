@@ -34,23 +34,28 @@ func TestLimitsOfVersion1AreWritten(t *testing.T) {
 		want      map[string]string // controller/file
 	}{
 		{
-			"memory", specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: pointer(int64(64 << 20)), Reservation: pointer(int64(32 << 20)), Swappiness: pointer(uint64(30))}},
+			"memory",
+			specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: pointer(int64(64 << 20)), Reservation: pointer(int64(32 << 20)), Swappiness: pointer(uint64(30))}},
 			map[string]string{"memory/memory.limit_in_bytes": "67108864", "memory/memory.soft_limit_in_bytes": "33554432", "memory/memory.swappiness": "30"},
 		},
 		{
-			"cpu", specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: pointer(uint64(333)), Quota: pointer(int64(30000)), Period: pointer(uint64(200000))}},
+			"cpu",
+			specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: pointer(uint64(333)), Quota: pointer(int64(30000)), Period: pointer(uint64(200000))}},
 			map[string]string{"cpu/cpu.shares": "333", "cpu/cpu.cfs_quota_us": "30000", "cpu/cpu.cfs_period_us": "200000"},
 		},
 		{
-			"cpuset", specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0", Mems: "0"}},
+			"cpuset",
+			specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0", Mems: "0"}},
 			map[string]string{"cpuset/cpuset.cpus": "0", "cpuset/cpuset.mems": "0"},
 		},
 		{
-			"pids", specs.LinuxResources{Pids: &specs.LinuxPids{Limit: pointer(int64(77))}},
+			"pids",
+			specs.LinuxResources{Pids: &specs.LinuxPids{Limit: pointer(int64(77))}},
 			map[string]string{"pids/pids.max": "77"},
 		},
 		{
-			"pids without a limit", specs.LinuxResources{Pids: &specs.LinuxPids{Limit: pointer(int64(-1))}},
+			"pids without a limit",
+			specs.LinuxResources{Pids: &specs.LinuxPids{Limit: pointer(int64(-1))}},
 			map[string]string{"pids/pids.max": "max"},
 		},
 	} {

@@ -48,7 +48,7 @@ func TestHooksRunInTheirOrder(t *testing.T) {
 	l := newHookLog(t)
 	b := NewBundle(t, l.visible(), Shell("echo process >> "+l.path), func(s *specs.Spec) {
 		s.Hooks = &specs.Hooks{
-			Prestart:        []specs.Hook{l.hook("prestart1", ""), l.hook("prestart2", "")}, //nolint:staticcheck // deprecated and still to be run
+			Prestart:        []specs.Hook{l.hook("prestart1", ""), l.hook("prestart2", "")},
 			CreateRuntime:   []specs.Hook{l.hook("createRuntime1", ""), l.hook("createRuntime2", "")},
 			CreateContainer: []specs.Hook{l.hook("createContainer1", ""), l.hook("createContainer2", "")},
 			StartContainer:  []specs.Hook{l.hook("startContainer1", ""), l.hook("startContainer2", "")},
@@ -86,7 +86,7 @@ func TestHooksGetTheStateOnStdin(t *testing.T) {
 		set    func(*specs.Hooks, []specs.Hook)
 		status []string
 	}{
-		{"prestart", func(h *specs.Hooks, l []specs.Hook) { h.Prestart = l }, []string{"creating", "created"}}, //nolint:staticcheck // as above
+		{"prestart", func(h *specs.Hooks, l []specs.Hook) { h.Prestart = l }, []string{"creating", "created"}},
 		{"createRuntime", func(h *specs.Hooks, l []specs.Hook) { h.CreateRuntime = l }, []string{"creating", "created"}},
 		{"createContainer", func(h *specs.Hooks, l []specs.Hook) { h.CreateContainer = l }, []string{"creating", "created"}},
 		{"startContainer", func(h *specs.Hooks, l []specs.Hook) { h.StartContainer = l }, []string{"created"}},
@@ -141,7 +141,7 @@ func TestHooksRunInTheirNamespaces(t *testing.T) {
 	}
 	b := NewBundle(t, l.visible(), Sleep, func(s *specs.Spec) {
 		s.Hooks = &specs.Hooks{
-			Prestart: see("prestart"), CreateRuntime: see("createRuntime"), CreateContainer: see("createContainer"), //nolint:staticcheck // as above
+			Prestart: see("prestart"), CreateRuntime: see("createRuntime"), CreateContainer: see("createContainer"),
 			StartContainer: see("startContainer"), Poststart: see("poststart"), Poststop: see("poststop"),
 		}
 	})
@@ -206,7 +206,7 @@ func TestFailingHookDestroysTheContainerAndRunsPoststop(t *testing.T) {
 		name string
 		set  func(*specs.Hooks)
 	}{
-		{"prestart", func(h *specs.Hooks) { h.Prestart = bad }}, //nolint:staticcheck // as above
+		{"prestart", func(h *specs.Hooks) { h.Prestart = bad }},
 		{"createRuntime", func(h *specs.Hooks) { h.CreateRuntime = bad }},
 		{"createContainer", func(h *specs.Hooks) { h.CreateContainer = bad }},
 		{"startContainer", func(h *specs.Hooks) { h.StartContainer = bad }},

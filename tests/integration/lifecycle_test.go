@@ -96,8 +96,13 @@ func stopped(t *testing.T, r *Runtime) *Container {
 func TestUnknownContainerIsRefused(t *testing.T) {
 	r := New(t)
 	for _, args := range [][]string{
-		{"state", "missing"}, {"start", "missing"}, {"kill", "missing", "KILL"}, {"delete", "missing"},
-		{"pause", "missing"}, {"resume", "missing"}, {"ps", "missing"},
+		{"state", "missing"},
+		{"start", "missing"},
+		{"kill", "missing", "KILL"},
+		{"delete", "missing"},
+		{"pause", "missing"},
+		{"resume", "missing"},
+		{"ps", "missing"},
 	} {
 		t.Run(args[0], func(t *testing.T) { r.Refuse([]string{"container does not exist"}, args...) })
 	}
@@ -146,7 +151,7 @@ func TestFailedCreateLeavesNothing(t *testing.T) {
 			WithNamespace(specs.NetworkNamespace, "/missing/netns")(s)
 		}},
 		{"duplicate namespace", WithNamespace(specs.PIDNamespace, "")},
-		{"failing prestart hook", func(s *specs.Spec) { s.Hooks = &specs.Hooks{Prestart: []specs.Hook{{Path: "/bin/false"}}} }}, //nolint:staticcheck // deprecated and still to be run
+		{"failing prestart hook", func(s *specs.Spec) { s.Hooks = &specs.Hooks{Prestart: []specs.Hook{{Path: "/bin/false"}}} }},
 		{"failing createContainer hook", func(s *specs.Spec) { s.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{{Path: "/bin/false"}}} }},
 		{"missing program", Args("/missing")},
 		{"foreign sysctl", func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"vm.swappiness": "1"} }},

@@ -189,8 +189,11 @@ func TestNoNewPrivileges(t *testing.T) {
 func TestRlimits(t *testing.T) {
 	r := New(t)
 	limits := []specs.POSIXRlimit{
-		{Type: "RLIMIT_NOFILE", Soft: 512, Hard: 512}, {Type: "RLIMIT_CORE", Soft: 0, Hard: 4096}, {Type: "RLIMIT_CPU", Soft: 100, Hard: 200},
-		{Type: "RLIMIT_FSIZE", Soft: 1 << 20, Hard: 1 << 30}, {Type: "RLIMIT_STACK", Soft: 4 << 20, Hard: 8 << 20},
+		{Type: "RLIMIT_NOFILE", Soft: 512, Hard: 512},
+		{Type: "RLIMIT_CORE", Soft: 0, Hard: 4096},
+		{Type: "RLIMIT_CPU", Soft: 100, Hard: 200},
+		{Type: "RLIMIT_FSIZE", Soft: 1 << 20, Hard: 1 << 30},
+		{Type: "RLIMIT_STACK", Soft: 4 << 20, Hard: 8 << 20},
 		{Type: "RLIMIT_DATA", Soft: 1 << 40, Hard: 1 << 41},
 	}
 	seen := r.RunProbe(NewBundle(t, func(s *specs.Spec) { s.Process.Rlimits = limits }))
