@@ -172,15 +172,18 @@ func TestConvertRefuses(t *testing.T) {
 			"linux.resources.blockIO.weightDevice[1].weight: 1 is outside 10 to 1000",
 		},
 		{
-			"page size", 1, specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "2M/../B"}}},
+			"page size", 1,
+			specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "2M/../B"}}},
 			`linux.resources.hugepageLimits[0].pageSize: "2M/../B" is not a size such as 2MB`,
 		},
 		{
-			"page size without number", 1, specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "MB"}}},
+			"page size without number", 1,
+			specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "MB"}}},
 			`linux.resources.hugepageLimits[0].pageSize: "MB" is not a size such as 2MB`,
 		},
 		{
-			"unified", 1, specs.LinuxResources{Unified: map[string]string{"memory.high": "1"}},
+			"unified", 1,
+			specs.LinuxResources{Unified: map[string]string{"memory.high": "1"}},
 			"linux.resources.unified: this machine has cgroup v1, which has no unified hierarchy",
 		},
 	}

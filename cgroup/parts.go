@@ -25,11 +25,13 @@ type part struct {
 // split sorts resources into their sections, without the device rules.
 func split(r *cgroups.Resources) []part {
 	all := []part{{
-		r.PidsLimit != nil, "linux.resources.pids", [2]string{"pids", "pids"},
+		r.PidsLimit != nil, "linux.resources.pids",
+		[2]string{"pids", "pids"},
 		cgroups.Resources{PidsLimit: r.PidsLimit},
 	}, {
 		r.Memory != 0 || r.MemoryReservation != 0 || r.MemorySwap != 0 || r.MemorySwappiness != nil || r.OomKillDisable,
-		"linux.resources.memory", [2]string{"memory", "memory"},
+		"linux.resources.memory",
+		[2]string{"memory", "memory"},
 		cgroups.Resources{
 			Memory: r.Memory, MemoryReservation: r.MemoryReservation, MemorySwap: r.MemorySwap,
 			MemorySwappiness: r.MemorySwappiness, OomKillDisable: r.OomKillDisable, MemoryCheckBeforeUpdate: r.MemoryCheckBeforeUpdate,
@@ -37,25 +39,31 @@ func split(r *cgroups.Resources) []part {
 	}, {
 		r.CpuShares != 0 || r.CpuQuota != 0 || r.CpuPeriod != 0 || r.CpuBurst != nil || r.CPUIdle != nil || r.CpuRtRuntime != 0 ||
 			r.CpuRtPeriod != 0,
-		"linux.resources.cpu", [2]string{"cpu", "cpu"},
+		"linux.resources.cpu",
+		[2]string{"cpu", "cpu"},
 		cgroups.Resources{
 			CpuShares: r.CpuShares, CpuWeight: r.CpuWeight, CpuQuota: r.CpuQuota, CpuPeriod: r.CpuPeriod, CpuBurst: r.CpuBurst,
 			CPUIdle: r.CPUIdle, CpuRtRuntime: r.CpuRtRuntime, CpuRtPeriod: r.CpuRtPeriod,
 		},
 	}, {
-		r.CpusetCpus != "" || r.CpusetMems != "", "linux.resources.cpu", [2]string{"cpuset", "cpuset"},
+		r.CpusetCpus != "" || r.CpusetMems != "", "linux.resources.cpu",
+		[2]string{"cpuset", "cpuset"},
 		cgroups.Resources{CpusetCpus: r.CpusetCpus, CpusetMems: r.CpusetMems},
 	}, {
-		len(r.HugetlbLimit) > 0, "linux.resources.hugepageLimits", [2]string{"hugetlb", "hugetlb"},
+		len(r.HugetlbLimit) > 0, "linux.resources.hugepageLimits",
+		[2]string{"hugetlb", "hugetlb"},
 		cgroups.Resources{HugetlbLimit: r.HugetlbLimit},
 	}, {
-		len(r.Rdma) > 0, "linux.resources.rdma", [2]string{"rdma", "rdma"},
+		len(r.Rdma) > 0, "linux.resources.rdma",
+		[2]string{"rdma", "rdma"},
 		cgroups.Resources{Rdma: r.Rdma},
 	}, {
-		r.NetClsClassid != 0, "linux.resources.network.classID", [2]string{"net_cls", ""},
+		r.NetClsClassid != 0, "linux.resources.network.classID",
+		[2]string{"net_cls", ""},
 		cgroups.Resources{NetClsClassid: r.NetClsClassid},
 	}, {
-		len(r.NetPrioIfpriomap) > 0, "linux.resources.network.priorities", [2]string{"net_prio", ""},
+		len(r.NetPrioIfpriomap) > 0, "linux.resources.network.priorities",
+		[2]string{"net_prio", ""},
 		cgroups.Resources{NetPrioIfpriomap: r.NetPrioIfpriomap},
 	}}
 	all = append(all, splitBlockIO(r)...)

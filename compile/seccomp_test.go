@@ -179,8 +179,21 @@ func numbers() []uint32 {
 
 // arguments are tried with every number.
 var arguments = [][6]uint64{
-	{}, {1}, {2}, {8}, {16}, {16, 0, 9}, {16, 3, 10}, {0x20000}, {0xffffffff}, {0x100000000}, {0x100000008}, {2114060288},
-	{17}, {0x7e020000}, {0xffffffffffffffff, 0xffffffffffffffff, 0xffffffffffffffff},
+	{},
+	{1},
+	{2},
+	{8},
+	{16},
+	{16, 0, 9},
+	{16, 3, 10},
+	{0x20000},
+	{0xffffffff},
+	{0x100000000},
+	{0x100000008},
+	{2114060288},
+	{17},
+	{0x7e020000},
+	{0xffffffffffffffff, 0xffffffffffffffff, 0xffffffffffffffff},
 }
 
 // compare runs a filter on every number and architecture and compares it with the oracle.
@@ -296,28 +309,49 @@ func TestFilterAnswersSingleCalls(t *testing.T) {
 		{"an unnamed call", with(errno, nil, allowed("openat2")), call{arch: x8664, nr: 1}, retEPERM},
 		{"a newer call than the profile", with(errno, nil, allowed("openat2")), call{arch: x8664, nr: 438}, retENOSYS},
 		{"the last call of the profile", with(errno, nil, allowed("openat2")), call{arch: x8664, nr: 437}, retAllow},
-		{"a newer call, when the default is to allow", with(specs.LinuxSeccomp{DefaultAction: specs.ActAllow}, nil, nil),
-			call{arch: x8664, nr: 438}, retAllow},
+		{
+			"a newer call, when the default is to allow", with(specs.LinuxSeccomp{DefaultAction: specs.ActAllow}, nil, nil),
+			call{arch: x8664, nr: 438},
+			retAllow,
+		},
 		{"a newer call than a profile that names nothing", with(errno, nil, nil), call{arch: x8664, nr: 438}, retEPERM},
-		{"a newer call, when the default is to kill", with(specs.LinuxSeccomp{DefaultAction: specs.ActKillProcess}, nil, allowed("read")),
-			call{arch: x8664, nr: 1}, retENOSYS},
+		{
+			"a newer call, when the default is to kill", with(specs.LinuxSeccomp{DefaultAction: specs.ActKillProcess}, nil, allowed("read")),
+			call{arch: x8664, nr: 1},
+			retENOSYS,
+		},
 		{"x32 that is not in the profile", with(errno, nil, allowed("read")), call{arch: x8664, nr: x32Bit}, retKill},
 		{"x32 that is not in the profile, newer", with(errno, nil, allowed("read")), call{arch: x8664, nr: x32Bit + 9999}, retKill},
-		{"x32 that is not in an open profile", with(specs.LinuxSeccomp{DefaultAction: specs.ActAllow}, nil, nil),
-			call{arch: x8664, nr: x32Bit}, retKill},
+		{
+			"x32 that is not in an open profile", with(specs.LinuxSeccomp{DefaultAction: specs.ActAllow}, nil, nil),
+			call{arch: x8664, nr: x32Bit},
+			retKill,
+		},
 		{"x32 in the profile", with(errno, []specs.Arch{specs.ArchX32}, allowed("read")), call{arch: x8664, nr: x32Bit}, retAllow},
-		{"x32 in the profile, newer", with(errno, []specs.Arch{specs.ArchX32}, allowed("read")),
-			call{arch: x8664, nr: x32Bit + 1}, retENOSYS},
+		{
+			"x32 in the profile, newer", with(errno, []specs.Arch{specs.ArchX32}, allowed("read")),
+			call{arch: x8664, nr: x32Bit + 1},
+			retENOSYS,
+		},
 		{"i386 that is not in the profile", with(errno, nil, allowed("read")), call{arch: x86, nr: 3}, retKill},
 		{"i386 in the profile", with(errno, []specs.Arch{specs.ArchX86}, allowed("read")), call{arch: x86, nr: 3}, retAllow},
 		{"i386 in the profile, newer", with(errno, []specs.Arch{specs.ArchX86}, allowed("read")), call{arch: x86, nr: 4}, retENOSYS},
 		{"arm64 in the profile", with(errno, []specs.Arch{specs.ArchAARCH64}, allowed("read")), call{arch: arm64, nr: 63}, retAllow},
-		{"socket(2) of i386, the last call of the profile", with(errno, []specs.Arch{specs.ArchX86}, allowed("read", "socket")),
-			call{arch: x86, nr: 359}, retAllow},
-		{"socketcall(2) of i386 for socket(2)", with(errno, []specs.Arch{specs.ArchX86}, allowed("socket")),
-			call{arch: x86, nr: 102, args: [6]uint64{1}}, retAllow},
-		{"a call of another architecture only", with(errno, []specs.Arch{specs.ArchX86}, allowed("read", "_llseek")),
-			call{arch: x86, nr: 140}, retAllow},
+		{
+			"socket(2) of i386, the last call of the profile", with(errno, []specs.Arch{specs.ArchX86}, allowed("read", "socket")),
+			call{arch: x86, nr: 359},
+			retAllow,
+		},
+		{
+			"socketcall(2) of i386 for socket(2)", with(errno, []specs.Arch{specs.ArchX86}, allowed("socket")),
+			call{arch: x86, nr: 102, args: [6]uint64{1}},
+			retAllow,
+		},
+		{
+			"a call of another architecture only", with(errno, []specs.Arch{specs.ArchX86}, allowed("read", "_llseek")),
+			call{arch: x86, nr: 140},
+			retAllow,
+		},
 		{"an unknown name beside a known one", with(errno, nil, allowed("no_such_call", "read")), call{arch: x8664, nr: 0}, retAllow},
 		{"a name that is known up to a zero byte", with(errno, nil, allowed("read\x00", "write")), call{arch: x8664, nr: 0}, retEPERM},
 		{
@@ -325,7 +359,8 @@ func TestFilterAnswersSingleCalls(t *testing.T) {
 			with(errno, nil, []specs.LinuxSyscall{{Names: []string{"personality"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{
 				{Index: 0, Value: 0, Op: specs.OpEqualTo}, {Index: 0, Value: 8, Op: specs.OpEqualTo},
 			}}}),
-			call{arch: x8664, nr: 135, args: [6]uint64{8}}, retAllow,
+			call{arch: x8664, nr: 135, args: [6]uint64{8}},
+			retAllow,
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -367,14 +402,22 @@ func TestFilterNamesTheFieldThatItRefuses(t *testing.T) {
 	}{
 		{"no default", &specs.LinuxSeccomp{}, `defaultAction: unknown action ""`},
 		{"unknown default", &specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_X"}, `defaultAction: unknown action "SCMP_ACT_X"`},
-		{"NOTIFY by default", &specs.LinuxSeccomp{DefaultAction: specs.ActNotify},
-			`defaultAction: SCMP_ACT_NOTIFY can be the action only of single system calls`},
-		{"a value for ALLOW", &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, DefaultErrnoRet: ptr(uint(1))},
-			`defaultErrnoRet: SCMP_ACT_ALLOW takes no value`},
-		{"a value of 17 bits", &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, DefaultErrnoRet: ptr(uint(65536))},
-			`defaultErrnoRet: 65536 does not fit in 16 bits`},
-		{"an unknown architecture", &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: []specs.Arch{specs.ArchX86, "Z80"}},
-			`architectures[1]: unknown architecture "Z80"`},
+		{
+			"NOTIFY by default", &specs.LinuxSeccomp{DefaultAction: specs.ActNotify},
+			`defaultAction: SCMP_ACT_NOTIFY can be the action only of single system calls`,
+		},
+		{
+			"a value for ALLOW", &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, DefaultErrnoRet: ptr(uint(1))},
+			`defaultErrnoRet: SCMP_ACT_ALLOW takes no value`,
+		},
+		{
+			"a value of 17 bits", &specs.LinuxSeccomp{DefaultAction: specs.ActErrno, DefaultErrnoRet: ptr(uint(65536))},
+			`defaultErrnoRet: 65536 does not fit in 16 bits`,
+		},
+		{
+			"an unknown architecture", &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: []specs.Arch{specs.ArchX86, "Z80"}},
+			`architectures[1]: unknown architecture "Z80"`,
+		},
 		{"an unknown action", rule(specs.LinuxSyscall{Names: []string{"read"}, Action: "X"}), `syscalls[1].action: unknown action "X"`},
 		{"an unknown operator", rule(specs.LinuxSyscall{
 			Names: []string{"read"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{{Op: "SCMP_CMP_X"}},
@@ -382,8 +425,10 @@ func TestFilterNamesTheFieldThatItRefuses(t *testing.T) {
 		{"a seventh argument", rule(specs.LinuxSyscall{
 			Names: []string{"read"}, Action: specs.ActAllow, Args: []specs.LinuxSeccompArg{{Index: 6, Op: specs.OpEqualTo}},
 		}), `syscalls[1].args[0].index: 6 is not from 0 to 5`},
-		{"NOTIFY for what hands the listener over", rule(specs.LinuxSyscall{Names: []string{"read", "sendmsg"}, Action: specs.ActNotify}),
-			`syscalls[1].names[1]: sendmsg cannot have SCMP_ACT_NOTIFY: it is what hands the listener over`},
+		{
+			"NOTIFY for what hands the listener over", rule(specs.LinuxSyscall{Names: []string{"read", "sendmsg"}, Action: specs.ActNotify}),
+			`syscalls[1].names[1]: sendmsg cannot have SCMP_ACT_NOTIFY: it is what hands the listener over`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if _, err := Filter(tt.profile); err == nil || err.Error() != tt.want {
@@ -422,8 +467,10 @@ func TestFilterFlags(t *testing.T) {
 	}{
 		{name: "no list is SPEC_ALLOW, as in runc", want: unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW},
 		{name: "an empty list is none", flags: flags{}},
-		{name: "the three for every filter", flags: flags{"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"},
-			want: 1 | 2 | 4},
+		{
+			name: "the three for every filter", flags: flags{"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"},
+			want: 1 | 2 | 4,
+		},
 		{name: "WAIT_KILLABLE_RECV without a listener", flags: flags{"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"}},
 		{name: "WAIT_KILLABLE_RECV with a listener", flags: flags{"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"}, notify: true, want: 32},
 		{name: "TSYNC with a listener", flags: flags{"SECCOMP_FILTER_FLAG_TSYNC"}, notify: true, want: 1 | 16},

@@ -14,13 +14,23 @@ type bit struct {
 }
 
 var namespaceBits = []bit{
-	{unix.CLONE_NEWUSER, "user"}, {unix.CLONE_NEWNS, "mount"}, {unix.CLONE_NEWPID, "pid"}, {unix.CLONE_NEWNET, "network"},
-	{unix.CLONE_NEWIPC, "ipc"}, {unix.CLONE_NEWUTS, "uts"}, {unix.CLONE_NEWCGROUP, "cgroup"}, {unix.CLONE_NEWTIME, "time"},
+	{unix.CLONE_NEWUSER, "user"},
+	{unix.CLONE_NEWNS, "mount"},
+	{unix.CLONE_NEWPID, "pid"},
+	{unix.CLONE_NEWNET, "network"},
+	{unix.CLONE_NEWIPC, "ipc"},
+	{unix.CLONE_NEWUTS, "uts"},
+	{unix.CLONE_NEWCGROUP, "cgroup"},
+	{unix.CLONE_NEWTIME, "time"},
 }
 
 var attrBits = []bit{
-	{unix.MOUNT_ATTR_RDONLY, "ro"}, {unix.MOUNT_ATTR_NOSUID, "nosuid"}, {unix.MOUNT_ATTR_NODEV, "nodev"},
-	{unix.MOUNT_ATTR_NOEXEC, "noexec"}, {unix.MOUNT_ATTR_NODIRATIME, "nodiratime"}, {unix.MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow"},
+	{unix.MOUNT_ATTR_RDONLY, "ro"},
+	{unix.MOUNT_ATTR_NOSUID, "nosuid"},
+	{unix.MOUNT_ATTR_NODEV, "nodev"},
+	{unix.MOUNT_ATTR_NOEXEC, "noexec"},
+	{unix.MOUNT_ATTR_NODIRATIME, "nodiratime"},
+	{unix.MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow"},
 }
 
 var propagationBits = []bit{
@@ -130,6 +140,7 @@ func (s *ProcWrite) Text() string { return fmt.Sprintf("write %q to /proc/%s", s
 func (s *Setns) Text() string {
 	return fmt.Sprintf("join the %s namespace of %s", namespaces(s.Types), s.What)
 }
+
 func (s *Unshare) Text() string {
 	return fmt.Sprintf("move to a new %s namespace", namespaces(s.Types))
 }
@@ -296,9 +307,10 @@ func (s *OpenTree) Text() string {
 }
 
 func (s *OpenNamespace) Text() string { return fmt.Sprintf("open the %s namespace %s", s.Type, s.Path) }
-func (s *OpenPidfd) Text() string     { return fmt.Sprintf("open the container's init process %d", s.Pid) }
-func (s *OpenProgram) Text() string   { return "open the hook program " + s.Path }
-func (s *OpenStart) Text() string     { return "listen on the start socket" }
+
+func (s *OpenPidfd) Text() string   { return fmt.Sprintf("open the container's init process %d", s.Pid) }
+func (s *OpenProgram) Text() string { return "open the hook program " + s.Path }
+func (s *OpenStart) Text() string   { return "listen on the start socket" }
 
 func (s *Journal) Text() string { return "write the init process to the state file" }
 

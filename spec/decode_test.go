@@ -159,18 +159,26 @@ type strictConfig struct {
 func TestDecodeStrict(t *testing.T) {
 	for _, tt := range []struct{ name, data, want string }{
 		{"all is known", `{"name": "a", "port_forwards": [{"host": 1}], "optional": {"host": 2}, "labels": {"x": {"host": 3}}, "shared": "s"}`, ""},
-		{"a misspelled field", "{\n  \"memroy_limit_mb\": 5}",
-			`sandbox.json:2:3: unknown field "memroy_limit_mb", did you mean "memory_limit_mb"?, at: --> "memroy_limit_mb": 5...`},
+		{
+			"a misspelled field", "{\n  \"memroy_limit_mb\": 5}",
+			`sandbox.json:2:3: unknown field "memroy_limit_mb", did you mean "memory_limit_mb"?, at: --> "memroy_limit_mb": 5...`,
+		},
 		{"an unknown field", `{"name": "a", "colour": 1}`, `sandbox.json:1:15: unknown field "colour", at: {"name": "a",  --> "colour": 1}`},
 		{"another case", `{"Name": "a"}`, `sandbox.json:1:2: unknown field "Name", did you mean "name"?, at: { --> "Name": "a"}`},
-		{"in a list", `{"port_forwards": [{"host": 1}, {"hots": 2}]}`,
-			`sandbox.json:1:34: port_forwards[1]: unknown field "hots", did you mean "host"?, at: ...ort_forwards": [{"host": 1}, { --> "hots": 2}]}`},
+		{
+			"in a list", `{"port_forwards": [{"host": 1}, {"hots": 2}]}`,
+			`sandbox.json:1:34: port_forwards[1]: unknown field "hots", did you mean "host"?, at: ...ort_forwards": [{"host": 1}, { --> "hots": 2}]}`,
+		},
 		{"behind a pointer", `{"optional": {"x": 1}}`, `sandbox.json:1:15: optional: unknown field "x", at: {"optional": { --> "x": 1}}`},
-		{"in a map", `{"labels": {"any": {"hst": 1}}}`,
-			`sandbox.json:1:21: labels.any: unknown field "hst", did you mean "host"?, at: {"labels": {"any": { --> "hst": 1}}}`},
+		{
+			"in a map", `{"labels": {"any": {"hst": 1}}}`,
+			`sandbox.json:1:21: labels.any: unknown field "hst", did you mean "host"?, at: {"labels": {"any": { --> "hst": 1}}}`,
+		},
 		{"a field that is not for JSON", `{"hidden": 1}`, `sandbox.json:1:2: unknown field "hidden", at: { --> "hidden": 1}`},
-		{"a wrong type comes first", `{"x": 1, "name": 5}`,
-			`sandbox.json:1:18: name: a string is needed, not a number, at: {"x": 1, "name":  --> 5}`},
+		{
+			"a wrong type comes first", `{"x": 1, "name": 5}`,
+			`sandbox.json:1:18: name: a string is needed, not a number, at: {"x": 1, "name":  --> 5}`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var c strictConfig

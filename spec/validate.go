@@ -100,8 +100,13 @@ func refuseZeroBytes(s *specs.Spec) error {
 		field string
 		value any
 	}{
-		{"process", s.Process}, {"root", s.Root}, {"hostname", s.Hostname}, {"domainname", s.Domainname}, {"mounts", s.Mounts},
-		{"hooks", s.Hooks}, {"linux", s.Linux},
+		{"process", s.Process},
+		{"root", s.Root},
+		{"hostname", s.Hostname},
+		{"domainname", s.Domainname},
+		{"mounts", s.Mounts},
+		{"hooks", s.Hooks},
+		{"linux", s.Linux},
 	} {
 		if where := zeroByte(reflect.ValueOf(part.value)); where != "" {
 			return fmt.Errorf("%s%s holds a zero byte", part.field, where)
