@@ -95,7 +95,7 @@ func deleteForce(t *testing.T, r *integration.Runtime, b *integration.Bundle) (s
 }
 
 func TestKillDuringCreate(t *testing.T) {
-	testKills(t, command{"create", create, map[actor]int{zbox: 30, stage: 60}})
+	testKills(t, command{"create", create, map[actor]int{zbox: 30, stage: 40}})
 }
 
 func TestKillDuringStart(t *testing.T) {
@@ -103,7 +103,7 @@ func TestKillDuringStart(t *testing.T) {
 }
 
 func TestKillDuringRun(t *testing.T) {
-	testKills(t, command{"run", run, map[actor]int{zbox: 25, stage: 60}})
+	testKills(t, command{"run", run, map[actor]int{zbox: 25, stage: 40}})
 }
 
 func TestKillDuringExec(t *testing.T) {

@@ -42,7 +42,7 @@ func (p point) String() string { return fmt.Sprintf("%s_enters_%s_%d", p.Actor, 
 // calls are the system calls by which zbox and the stage change something that others see, or talk to each other.
 var calls = map[uint64]string{
 	unix.SYS_ACCEPT4: "accept4", unix.SYS_BIND: "bind", unix.SYS_BPF: "bpf", unix.SYS_CHROOT: "chroot",
-	unix.SYS_CLONE3: "clone3", unix.SYS_CLOSE_RANGE: "close_range", unix.SYS_CONNECT: "connect", unix.SYS_EXECVE: "execve",
+	unix.SYS_CLOSE_RANGE: "close_range", unix.SYS_CONNECT: "connect", unix.SYS_EXECVE: "execve",
 	unix.SYS_EXECVEAT: "execveat", unix.SYS_EXIT_GROUP: "exit_group", unix.SYS_FCHMOD: "fchmod", unix.SYS_FCHMODAT: "fchmodat",
 	unix.SYS_FCHOWNAT: "fchownat", unix.SYS_FLOCK: "flock", unix.SYS_FSCONFIG: "fsconfig", unix.SYS_FSMOUNT: "fsmount",
 	unix.SYS_FSOPEN: "fsopen", unix.SYS_KEYCTL: "keyctl", unix.SYS_KILL: "kill", unix.SYS_LINKAT: "linkat", unix.SYS_LISTEN: "listen",
@@ -55,7 +55,6 @@ var calls = map[uint64]string{
 	unix.SYS_SETRESUID: "setresuid", unix.SYS_SYMLINKAT: "symlinkat", unix.SYS_UMOUNT2: "umount2", unix.SYS_UNLINKAT: "unlinkat",
 	unix.SYS_UNSHARE: "unshare", unix.SYS_WAIT4: "wait4", unix.SYS_WAITID: "waitid", unix.SYS_WRITE: "write",
 }
-
 
 // A trace is what the tracer saw.
 type trace struct {
@@ -80,7 +79,7 @@ func kill(t *testing.T, r *integration.Runtime, p point, attached int, args ...s
 		t.Fatalf("tracing %v: exit %d: %s%s", traced.Args, res.Code, res.Stderr, data)
 	}
 	if seen.Hung {
-		t.Errorf("%v hangs", traced.Args)
+		t.Errorf("%v hangs behind %v", traced.Args, seen.Points)
 	}
 	return seen, res
 }
@@ -91,7 +90,6 @@ type tracer struct {
 	root   int
 	actors map[int]actor // by process
 	groups map[int]int   // process by thread
-	fresh  map[int]bool  // threads whose first stop is not a signal of theirs
 	counts map[string]int
 	seen   trace
 }
@@ -103,11 +101,12 @@ func tracerMain(args []string) int {
 	n, _ := strconv.Atoi(args[3])
 	attached, _ := strconv.Atoi(args[4])
 	t := &tracer{
-		target: point{actor(args[1]), args[2], n}, actors: map[int]actor{}, groups: map[int]int{}, fresh: map[int]bool{},
+		target: point{actor(args[1]), args[2], n}, actors: map[int]actor{}, groups: map[int]int{},
 		counts: map[string]int{},
 	}
-	time.AfterFunc(20*time.Second, func() {
-		writeTrace(out, trace{Hung: true})
+	time.AfterFunc(10*time.Second, func() {
+		t.seen.Hung = true
+		writeTrace(out, t.seen)
 		os.Exit(1)
 	})
 	if err := t.run(args[5:], attached); err != nil {
@@ -128,10 +127,12 @@ const options = unix.PTRACE_O_TRACESYSGOOD | unix.PTRACE_O_TRACECLONE | unix.PTR
 
 func (t *tracer) run(argv []string, attached int) error {
 	if attached != 0 {
-		if err := t.attach(attached); err != nil {
+		if err := seize(attached); err != nil {
 			return fmt.Errorf("attaching: %w", err)
 		}
 	}
+	// Stopped before its first instruction, so that it can be seized: other than the children of a tracee of PTRACE_TRACEME, those
+	// of a seized one are not left with a pending SIGSTOP when the tracer goes.
 	attr := &unix.SysProcAttr{Ptrace: true}
 	p, err := os.StartProcess(argv[0], argv, &os.ProcAttr{Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}, Sys: attr})
 	if err != nil {
@@ -142,17 +143,21 @@ func (t *tracer) run(argv []string, attached int) error {
 	if _, err := unix.Wait4(t.root, &ws, unix.WALL, nil); err != nil {
 		return err
 	}
-	if err := unix.PtraceSetOptions(t.root, options); err != nil {
+	const ptraceDetach = 17
+	if _, _, errno := unix.Syscall6(unix.SYS_PTRACE, ptraceDetach, uintptr(t.root), 0, uintptr(unix.SIGSTOP), 0, 0); errno != 0 {
+		return errno
+	}
+	if err := seize(t.root); err != nil {
 		return err
 	}
 	t.groups[t.root], t.actors[t.root] = t.root, zbox
-	if err := unix.PtraceSyscall(t.root, 0); err != nil {
+	if err := unix.Kill(t.root, unix.SIGCONT); err != nil {
 		return err
 	}
 	return t.follow()
 }
 
-func (t *tracer) attach(pid int) error {
+func seize(pid int) error {
 	if err := unix.PtraceSeize(pid); err != nil {
 		return err
 	}
@@ -193,10 +198,8 @@ func (t *tracer) follow() error {
 
 // stopped handles one stop and returns the signal to deliver.
 func (t *tracer) stopped(tid int, ws unix.WaitStatus) int {
-	known := t.groups[tid] != 0
-	if !known {
+	if t.groups[tid] == 0 {
 		t.groups[tid] = threadGroup(tid)
-		t.fresh[tid] = true
 	}
 	pid := t.groups[tid]
 	switch sig := ws.StopSignal(); {
@@ -207,9 +210,6 @@ func (t *tracer) stopped(tid int, ws unix.WaitStatus) int {
 		delete(t.actors, pid)
 		return 0
 	case ws>>16 != 0:
-		return 0
-	case sig == unix.SIGSTOP && t.fresh[tid]:
-		delete(t.fresh, tid)
 		return 0
 	default:
 		return int(sig)
@@ -260,7 +260,7 @@ func (t *tracer) systemCall(tid, pid int) {
 	if errno != 0 || info.Op != entry || who == "other" {
 		return
 	}
-	name, ok := nameOf(&info)
+	name, ok := nameOf(who, &info)
 	if !ok || t.seen.Killed {
 		return
 	}
@@ -274,12 +274,14 @@ func (t *tracer) systemCall(tid, pid int) {
 }
 
 // nameOf names a system call of the list; making a file and forking belong to it, opening one and new threads do not.
-func nameOf(info *syscallInfo) (string, bool) {
+func nameOf(who actor, info *syscallInfo) (string, bool) {
 	switch info.Nr {
 	case unix.SYS_OPENAT:
 		return "openat", info.Args[2]&unix.O_CREAT != 0
 	case unix.SYS_CLONE:
 		return "clone", info.Args[0]&unix.CLONE_THREAD == 0
+	case unix.SYS_CLONE3: // its flags are in memory
+		return "clone3", who == stage
 	}
 	name, ok := calls[info.Nr]
 	return name, ok
