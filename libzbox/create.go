@@ -154,7 +154,6 @@ func (d *draft) fillHooks() error {
 
 // splitState is the state's JSON in two parts, with the pid to be written between them.
 func splitState(s specs.State, status specs.ContainerState) (head, tail string, err error) {
-	s.Status = ""
 	data, err := json.Marshal(struct {
 		Version     string            `json:"ociVersion"`
 		ID          string            `json:"id"`
@@ -207,6 +206,10 @@ func checkTerminal(terminal bool, socket string, take bool) error {
 
 // launch makes the container: from here on there are side effects, and the journal knows of each before it happens.
 func (r *Runtime) launch(id string, o CreateOptions, wait bool) (*Container, *Process, error) {
+	// Only makeStateDir decides; this one gives the plainer error, before the cgroup of the other container is in the way.
+	if _, err := os.Lstat(filepath.Join(r.opts.Root, id)); err == nil && validateID(id) == nil {
+		return nil, nil, ErrExist
+	}
 	listen, _ := listenFDs()
 	l, err := launchStage(o.Stdio, o.PreserveFDs+listen)
 	if err != nil {
@@ -301,11 +304,7 @@ func (c *Container) bringUp(d *draft, l *launching) (*Process, error) {
 
 // writePidFile writes the pid as a bare decimal, in one step: callers wait for the file to appear.
 func writePidFile(path string, pid int) error {
-	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
-	if err := os.WriteFile(temp, []byte(strconv.Itoa(pid)), 0o666); err != nil {
-		return fmt.Errorf("writing --pid-file: %w", err)
-	}
-	if err := os.Rename(temp, path); err != nil {
+	if err := publish(path, 0o666, []byte(strconv.Itoa(pid))); err != nil {
 		return fmt.Errorf("writing --pid-file: %w", err)
 	}
 	return nil
