@@ -38,6 +38,10 @@ func Filter(p *specs.LinuxSeccomp) ([]byte, error) {
 		return nil, fmt.Errorf("starting a filter with %s: %w", p.DefaultAction, err)
 	}
 	defer filter.Release()
+	// libseccomp would end only the thread, and a program that waits for it would hang.
+	if err := filter.SetBadArchAction(seccomp.ActKillProcess); err != nil {
+		return nil, fmt.Errorf("choosing what calls of other architectures end: %w", err)
+	}
 	archs, err := addArchitectures(filter, p.Architectures)
 	if err != nil {
 		return nil, err
@@ -64,9 +68,9 @@ func Filter(p *specs.LinuxSeccomp) ([]byte, error) {
 }
 
 // FilterCompiler names everything but the profile that a filter of Filter depends on, for keys of caches: its own version, which
-// changes with the ENOSYS rule, libseccomp's, and the architecture.
+// changes with the rules that it adds, libseccomp's, and the architecture.
 func FilterCompiler() string {
-	return "1 libseccomp " + LibseccompVersion() + " " + runtime.GOARCH
+	return "2 libseccomp " + LibseccompVersion() + " " + runtime.GOARCH
 }
 
 // LibseccompVersion is the version of libseccomp, such as 2.5.4.
@@ -289,6 +293,7 @@ func newCalls(p *specs.LinuxSeccomp, archs []architecture) []archCalls {
 		if p.DefaultErrnoRet != nil && *p.DefaultErrnoRet == uint(unix.ENOSYS) {
 			return nil
 		}
+	default: // the others keep calls from happening
 	}
 	var out []archCalls
 	for _, arch := range archs {

@@ -19,10 +19,11 @@ import (
 const (
 	x32Bit = 0x40000000
 
-	retAllow  = uint32(unix.SECCOMP_RET_ALLOW)
-	retKill   = uint32(unix.SECCOMP_RET_KILL_THREAD)
-	retEPERM  = uint32(unix.SECCOMP_RET_ERRNO) | uint32(unix.EPERM)
-	retENOSYS = uint32(unix.SECCOMP_RET_ERRNO) | uint32(unix.ENOSYS)
+	retAllow       = uint32(unix.SECCOMP_RET_ALLOW)
+	retKill        = uint32(unix.SECCOMP_RET_KILL_THREAD)
+	retKillProcess = uint32(unix.SECCOMP_RET_KILL_PROCESS)
+	retEPERM       = uint32(unix.SECCOMP_RET_ERRNO) | uint32(unix.EPERM)
+	retENOSYS      = uint32(unix.SECCOMP_RET_ERRNO) | uint32(unix.ENOSYS)
 )
 
 func ptr[T any](v T) *T { return &v }
@@ -320,12 +321,12 @@ func TestFilterAnswersSingleCalls(t *testing.T) {
 			call{arch: x8664, nr: 1},
 			retENOSYS,
 		},
-		{"x32 that is not in the profile", with(errno, nil, allowed("read")), call{arch: x8664, nr: x32Bit}, retKill},
-		{"x32 that is not in the profile, newer", with(errno, nil, allowed("read")), call{arch: x8664, nr: x32Bit + 9999}, retKill},
+		{"x32 that is not in the profile", with(errno, nil, allowed("read")), call{arch: x8664, nr: x32Bit}, retKillProcess},
+		{"x32 that is not in the profile, newer", with(errno, nil, allowed("read")), call{arch: x8664, nr: x32Bit + 9999}, retKillProcess},
 		{
 			"x32 that is not in an open profile", with(specs.LinuxSeccomp{DefaultAction: specs.ActAllow}, nil, nil),
 			call{arch: x8664, nr: x32Bit},
-			retKill,
+			retKillProcess,
 		},
 		{"x32 in the profile", with(errno, []specs.Arch{specs.ArchX32}, allowed("read")), call{arch: x8664, nr: x32Bit}, retAllow},
 		{
@@ -333,7 +334,7 @@ func TestFilterAnswersSingleCalls(t *testing.T) {
 			call{arch: x8664, nr: x32Bit + 1},
 			retENOSYS,
 		},
-		{"i386 that is not in the profile", with(errno, nil, allowed("read")), call{arch: x86, nr: 3}, retKill},
+		{"i386 that is not in the profile", with(errno, nil, allowed("read")), call{arch: x86, nr: 3}, retKillProcess},
 		{"i386 in the profile", with(errno, []specs.Arch{specs.ArchX86}, allowed("read")), call{arch: x86, nr: 3}, retAllow},
 		{"i386 in the profile, newer", with(errno, []specs.Arch{specs.ArchX86}, allowed("read")), call{arch: x86, nr: 4}, retENOSYS},
 		{"arm64 in the profile", with(errno, []specs.Arch{specs.ArchAARCH64}, allowed("read")), call{arch: arm64, nr: 63}, retAllow},
