@@ -1,5 +1,5 @@
-// Command attacker runs in a container and attacks the processes of the runtime that it meets there. It ends on SIGTERM and
-// prints as JSON what it reached.
+// Command attacker runs in a container. It attacks the processes of the runtime that it meets there until SIGTERM, or makes
+// system calls that a sandbox refuses, and prints as JSON what it reached.
 package main
 
 import (
@@ -28,9 +28,17 @@ func main() {
 	runtime.LockOSThread() // a tracer is a thread
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, unix.SIGTERM)
+	switch os.Args[1] {
+	case "calls":
+		makeCalls()
+		return
+	case "call":
+		makeCall(os.Args[2])
+		return
+	}
 	attack := map[string]func(*Report, int){"ptrace": attach, "overwrite": overwrite}[os.Args[1]]
 	if attack == nil {
-		fmt.Fprintln(os.Stderr, "usage: attacker ptrace|overwrite")
+		fmt.Fprintln(os.Stderr, "usage: attacker ptrace|overwrite|calls|call NAME")
 		os.Exit(2)
 	}
 	r := &Report{}
