@@ -89,15 +89,6 @@ func cacheFilter(path string, filter []byte) {
 	if err := unix.Mkdir(dir, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
 		return
 	}
-	f, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return
-	}
-	defer os.Remove(f.Name())
 	sum := sha256.Sum256(filter)
-	_, err = f.Write(append(sum[:], filter...))
-	if cerr := f.Close(); err != nil || cerr != nil {
-		return
-	}
-	_ = os.Rename(f.Name(), path)
+	_ = publish(path, 0o600, append(sum[:], filter...))
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/bxrne/zbox/plan"
 )
 
-// maxHookOutput bounds what of a failing hook's stderr goes into the error, in bytes.
+// maxHookOutput bounds what of a failing hook's output goes into the error, in bytes.
 const maxHookOutput = 512
 
 // runtimeHook runs a hook of the runtime's namespaces at its place in the plan.
@@ -98,7 +98,7 @@ func runHook(h specs.Hook, state specs.State, dir string) error {
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(*h.Timeout)*time.Second)
 		defer cancel()
 	}
-	var output bytes.Buffer
+	var output tailBuffer
 	cmd := exec.CommandContext(ctx, h.Path)
 	if len(h.Args) > 0 {
 		cmd.Args = h.Args
@@ -123,12 +123,18 @@ func runHook(h specs.Hook, state specs.State, dir string) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: killed after its timeout of %d s", h.Path, *h.Timeout)
 	}
-	text := strings.TrimSpace(output.String())
-	if len(text) > maxHookOutput {
-		text = text[len(text)-maxHookOutput:]
-	}
+	text := strings.TrimSpace(string(output.tail))
 	if text != "" {
 		return fmt.Errorf("%s: %w: %s", h.Path, err, strings.ReplaceAll(text, "\n", "; "))
 	}
 	return fmt.Errorf("%s: %w", h.Path, err)
+}
+
+// tailBuffer keeps the last maxHookOutput bytes that are written to it.
+type tailBuffer struct{ tail []byte }
+
+func (b *tailBuffer) Write(p []byte) (int, error) {
+	b.tail = append(b.tail, p[max(0, len(p)-maxHookOutput):]...)
+	b.tail = b.tail[max(0, len(b.tail)-maxHookOutput):]
+	return len(p), nil
 }

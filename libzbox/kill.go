@@ -68,6 +68,9 @@ func (c *Container) killAll(sig unix.Signal, status Status) error {
 		return err
 	}
 	for _, pid := range pids {
+		if pid <= 0 { // outside of our pid namespace; to kill(2) it would be our own process group
+			continue
+		}
 		if err := unix.Kill(pid, sig); err != nil && !errors.Is(err, unix.ESRCH) {
 			return fmt.Errorf("signalling process %d: %w", pid, err)
 		}

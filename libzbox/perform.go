@@ -159,6 +159,10 @@ func (p *performer) report(r plan.Report, file *os.File) (bool, error) {
 	if (file != nil) != (r.Kind == plan.ReportConsole || r.Kind == plan.ReportSeccomp) {
 		return true, errors.New("report of the stage has a descriptor too many or too few")
 	}
+	// The outer process was killed between clone and its report: init is nobody we know, and goes when the socket is closed.
+	if p.pid == 0 && (r.Kind == plan.ReportSync || r.Kind == plan.ReportCreated) {
+		return true, errors.New("the stage died before it reported the init process")
+	}
 	switch r.Kind {
 	case plan.ReportCloned:
 		p.pid = r.Value
