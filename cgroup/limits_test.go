@@ -320,7 +320,7 @@ func TestMemlockLimitOfZboxStays(t *testing.T) {
 			}
 			return want
 		})
-		if err != want {
+		if !errors.Is(err, want) {
 			t.Errorf("error %v, want %v", err, want)
 		}
 		if err := unix.Getrlimit(unix.RLIMIT_MEMLOCK, &after); err != nil {

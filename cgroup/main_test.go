@@ -12,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -202,16 +201,6 @@ func inhabitant(t testing.TB, c *Cgroup, mode string, out io.Writer, args ...str
 		}
 	}
 	return cmd, stdin
-}
-
-// poll waits until done, for at most 10 s.
-func poll(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("timeout waiting for %s", what)
-		}
-	}
 }
 
 func text(err error) string {

@@ -17,8 +17,9 @@ func (c *Container) Pause() error {
 			return cg.Freeze()
 		case Paused:
 			return ErrPaused
+		default:
+			return ErrNotRunning
 		}
-		return ErrNotRunning
 	})
 }
 

@@ -45,7 +45,7 @@ func (s *scanner) space() byte {
 // value walks over one value; t is its type, nil when that is not known.
 func (s *scanner) value(t reflect.Type) {
 	t = settle(t)
-	start := s.pos
+	var start int
 	switch c := s.space(); c {
 	case '{', '[':
 		start = s.pos

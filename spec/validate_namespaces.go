@@ -192,7 +192,8 @@ func validateNetDevices(linux *specs.Linux) error {
 // validDeviceName is dev_valid_name of the kernel.
 func validDeviceName(name string) bool {
 	const longest = 15 // IFNAMSIZ without the final zero byte
-	return name != "" && name != "." && name != ".." && len(name) <= longest && !strings.ContainsAny(name, "/: \t\n\v\f\r\x00\xa0")
+	return name != "" && name != "." && name != ".." && len(name) <= longest && !strings.ContainsAny(name, "/: \t\n\v\f\r\x00") &&
+		strings.IndexByte(name, 0xa0) < 0
 }
 
 // validTemplate: one %d, which the kernel replaces by the first free number, is all that may follow a percent sign.

@@ -79,7 +79,7 @@ func validateMemory(prefix string, m *specs.LinuxMemory) error {
 		{"limit", m.Limit},
 		{"reservation", m.Reservation},
 		{"swap", m.Swap},
-		{"kernel", m.Kernel}, //nolint:staticcheck // deprecated, but configurations still have it
+		{"kernel", m.Kernel},
 		{"kernelTCP", m.KernelTCP},
 	} {
 		if limit.value != nil && *limit.value < -1 {
