@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-
 	"github.com/bxrne/zbox/plan"
 )
 
@@ -45,42 +43,47 @@ func (c *compiler) capMask(set string, names []string) uint64 {
 	return mask
 }
 
-// capSets are the five sets as masks. Without process.capabilities all are empty.
-func (c *compiler) capSets() (bounding, effective, permitted, inheritable, ambient uint64) {
+// capMasks are the five sets of process.capabilities; without it all are empty.
+type capMasks struct {
+	bounding, effective, permitted, inheritable, ambient uint64
+}
+
+func (c *compiler) capMasks() capMasks {
 	caps := c.process.Capabilities
 	if caps == nil {
-		caps = &specs.LinuxCapabilities{}
+		return capMasks{}
 	}
-	warned := c.warnings
-	bounding = c.capMask("bounding", caps.Bounding)
-	effective = c.capMask("effective", caps.Effective)
-	permitted = c.capMask("permitted", caps.Permitted)
-	inheritable = c.capMask("inheritable", caps.Inheritable)
-	ambient = c.capMask("ambient", caps.Ambient)
-	if c.capsWarned {
-		c.warnings = warned
+	return capMasks{
+		bounding:    c.capMask("bounding", caps.Bounding),
+		effective:   c.capMask("effective", caps.Effective),
+		permitted:   c.capMask("permitted", caps.Permitted),
+		inheritable: c.capMask("inheritable", caps.Inheritable),
+		ambient:     c.capMask("ambient", caps.Ambient),
 	}
-	c.capsWarned = true
-	return bounding, effective, permitted, inheritable, ambient
 }
 
 func (c *compiler) bounding() error {
-	bounding, _, _, _, _ := c.capSets()
-	c.add("process.capabilities.bounding", &plan.Bounding{Keep: bounding})
+	caps := c.process.Capabilities
+	c.add(given("process.capabilities.bounding", caps != nil && caps.Bounding != nil), &plan.Bounding{Keep: c.caps.bounding})
 	return nil
 }
 
 // capabilities sets the final sets. Nothing is inheritable unless it is listed there (CVE-2022-29162).
 func (c *compiler) capabilities() {
-	_, effective, permitted, inheritable, ambient := c.capSets()
-	c.add("process.capabilities", &plan.Capset{Effective: effective & permitted, Permitted: permitted, Inheritable: inheritable})
+	caps, m := c.process.Capabilities, c.caps
+	// An effective capability must be permitted (capset(2)).
+	if missing := m.effective &^ m.permitted; missing != 0 {
+		c.warn("process.capabilities.effective: %s left out: an effective capability must be permitted too", maskNames(missing))
+	}
+	c.add(given("process.capabilities", caps != nil),
+		&plan.Capset{Effective: m.effective & m.permitted, Permitted: m.permitted, Inheritable: m.inheritable})
 	// An ambient capability must be permitted and inheritable (capabilities(7)); others cannot be raised.
-	usable := ambient & permitted & inheritable
+	usable := m.ambient & m.permitted & m.inheritable
 	// For uid 0 they would change nothing: execve(2) gives root its permitted set anyway.
-	if missing := ambient &^ usable; missing != 0 && c.process.User.UID != 0 {
+	if missing := m.ambient &^ usable; missing != 0 && c.process.User.UID != 0 {
 		c.warn("process.capabilities.ambient: %s left out: an ambient capability must be permitted and inheritable too", maskNames(missing))
 	}
-	c.add("process.capabilities.ambient", &plan.Ambient{Caps: usable})
+	c.add(given("process.capabilities.ambient", caps != nil && caps.Ambient != nil), &plan.Ambient{Caps: usable})
 }
 
 func maskNames(mask uint64) string {

@@ -32,7 +32,7 @@ func (c *compiler) cgroupMount(origin string, m specs.Mount, o options) ([]mount
 func (c *compiler) unifiedCgroup(origin string, m specs.Mount, o options) mountStep {
 	if c.ns.own(unix.CLONE_NEWCGROUP) {
 		return mountStep{origin: origin, steps: []plan.Step{&plan.Mount{
-			FSType: "cgroup2", Source: "cgroup", Target: m.Destination, Attr: o.set, RecSet: o.recSet, RecClear: o.recClear,
+			FSType: "cgroup2", Source: "cgroup", Target: m.Destination, Attr: o.single(),
 			Propagation: o.propagation, Flags: o.flags | plan.MountRealDir,
 		}}}
 	}
@@ -41,8 +41,7 @@ func (c *compiler) unifiedCgroup(origin string, m specs.Mount, o options) mountS
 		RecSet: o.recSet, RecClear: o.recClear, Propagation: o.propagation, Flags: o.flags,
 	}
 	if c.req.Facts.EUID != 0 || c.ns.own(unix.CLONE_NEWUSER) {
-		step.AttrSet |= unix.MOUNT_ATTR_RDONLY
-		step.AttrClear &^= unix.MOUNT_ATTR_RDONLY
+		forceReadOnly(step)
 	}
 	return mountStep{origin: origin, steps: []plan.Step{step}}
 }
@@ -51,7 +50,7 @@ func (c *compiler) unifiedCgroup(origin string, m specs.Mount, o options) mountS
 func (c *compiler) legacyCgroups(origin string, m specs.Mount, o options) mountStep {
 	tmpfs := &plan.Mount{
 		FSType: "tmpfs", Source: "tmpfs", Options: append([]string{"mode=755"}, c.labelOption("tmpfs")...), Target: m.Destination,
-		Attr: o.set | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC, Propagation: o.propagation, Flags: o.flags | plan.MountRealDir,
+		Attr: o.single() | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC, Propagation: o.propagation, Flags: o.flags | plan.MountRealDir,
 	}
 	c.delayReadOnly(origin, tmpfs)
 	out := mountStep{origin: origin, steps: []plan.Step{tmpfs}}
@@ -75,14 +74,20 @@ func (c *compiler) legacyHierarchy(h facts.CgroupMount, target string, o options
 		if len(options) == 1 && strings.HasPrefix(options[0], "name=") {
 			options = append([]string{"none"}, options...)
 		}
-		return &plan.Mount{FSType: "cgroup", Source: "cgroup", Options: options, Target: target, Attr: o.set}
+		return &plan.Mount{FSType: "cgroup", Source: "cgroup", Options: options, Target: target, Attr: o.single()}
 	}
-	bind := &plan.Bind{Source: c.legacyPath(h), FD: plan.NoFD, Target: target, AttrSet: o.set, AttrClear: o.clear}
+	bind := &plan.Bind{Source: c.legacyPath(h), FD: plan.NoFD, Target: target, AttrSet: o.set, AttrClear: o.clear, RecSet: o.recSet, RecClear: o.recClear}
 	if c.req.Facts.EUID != 0 {
-		bind.AttrSet |= unix.MOUNT_ATTR_RDONLY
-		bind.AttrClear &^= unix.MOUNT_ATTR_RDONLY
+		forceReadOnly(bind)
 	}
 	return bind
+}
+
+// forceReadOnly overrides whatever the options say, the recursive ones too.
+func forceReadOnly(b *plan.Bind) {
+	b.AttrSet |= unix.MOUNT_ATTR_RDONLY
+	b.AttrClear &^= unix.MOUNT_ATTR_RDONLY
+	b.RecClear &^= unix.MOUNT_ATTR_RDONLY
 }
 
 // legacyPath is the container's directory in a hierarchy, or zbox's own where it has none.

@@ -37,7 +37,7 @@ type compiler struct {
 	startFD      plan.FD
 	rootFD       plan.FD
 	hookFDs      []plan.FD
-	capsWarned   bool
+	caps         capMasks
 }
 
 // create is the order of a container's life; docs/architecture.md has it in words.
@@ -87,6 +87,14 @@ func (c *compiler) create() error {
 // add appends a step.
 func (c *compiler) add(origin string, s plan.Step) { c.plan.Add(origin, s) }
 
+// given is the origin of a step that there is without its field, too.
+func given(field string, is bool) string {
+	if is {
+		return field
+	}
+	return ""
+}
+
 func (c *compiler) warn(format string, args ...any) {
 	c.warnings = append(c.warnings, fmt.Sprintf(format, args...))
 }
@@ -114,6 +122,7 @@ func (c *compiler) check() error {
 		c.spec = withLinux(c.spec)
 	}
 	c.process = c.spec.Process
+	c.caps = c.capMasks()
 	return nil
 }
 
@@ -141,10 +150,14 @@ func (c *compiler) openCgroup() error {
 	if c.req.CloneIntoCgroup {
 		c.cgroupFD = c.nextFD()
 	}
-	c.add("linux.cgroupsPath", &plan.CgroupCreate{
+	c.add(c.cgroupOrigin(), &plan.CgroupCreate{
 		Path: c.req.CgroupPath, Limits: LimitWords(c.spec.Linux.Resources), FD: c.cgroupFD,
 	})
 	return nil
+}
+
+func (c *compiler) cgroupOrigin() string {
+	return given("linux.cgroupsPath", c.spec.Linux.CgroupsPath != "")
 }
 
 func (c *compiler) openStart() error {

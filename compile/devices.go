@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -36,7 +35,13 @@ var deviceTypes = map[string]uint32{"c": unix.S_IFCHR, "u": unix.S_IFCHR, "b": u
 
 // devices fills /dev, unless the container got the host's by a bind mount.
 func (c *compiler) devices() error {
-	if !c.ns.own(unix.CLONE_NEWNS) || c.bindsDev() {
+	if !c.ns.own(unix.CLONE_NEWNS) {
+		return nil
+	}
+	if i := c.bindOfDev(); i >= 0 {
+		if n := len(c.spec.Linux.Devices); n > 0 {
+			c.warn("linux.devices: left out: mounts[%d] binds %s on /dev", i, c.spec.Mounts[i].Source)
+		}
 		return nil
 	}
 	for _, d := range defaultDevices {
@@ -58,11 +63,11 @@ func (c *compiler) devices() error {
 	return nil
 }
 
-// bindsDev reports whether a bind mount brings its own /dev.
-func (c *compiler) bindsDev() bool {
-	return slices.ContainsFunc(c.spec.Mounts, func(m specs.Mount) bool {
+// bindOfDev is the index of the bind mount that brings its own /dev, or -1.
+func (c *compiler) bindOfDev() int {
+	return slices.IndexFunc(c.spec.Mounts, func(m specs.Mount) bool {
 		bind := m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")
-		return bind && path.Clean("/"+m.Destination) == "/dev"
+		return bind && path.Clean("/"+m.Destination) == "/dev" && !slices.Contains(m.Options, "remount")
 	})
 }
 
@@ -71,8 +76,12 @@ func (c *compiler) device(origin string, d specs.LinuxDevice) error {
 	if !ok {
 		return fmt.Errorf("%s.type: %q is not c, b, u or p", origin, d.Type)
 	}
-	// The console is made with the terminal.
-	if strings.HasPrefix(d.Path, "/dev/console") && c.process.Terminal {
+	switch path.Clean("/" + d.Path) {
+	case "/dev/console": // made with the terminal
+		if c.process.Terminal {
+			return nil
+		}
+	case "/dev/ptmx": // a link to that of the container's own devpts
 		return nil
 	}
 	step := &plan.Device{Path: d.Path, Mode: kind | 0o666, Major: uint32(d.Major), Minor: uint32(d.Minor)}
@@ -95,13 +104,20 @@ func (c *compiler) device(origin string, d specs.LinuxDevice) error {
 
 // console makes the terminal on the container's devpts.
 func (c *compiler) console() error {
-	if !c.process.Terminal {
-		return nil
+	if c.ns.own(unix.CLONE_NEWNS) {
+		c.terminal(1)
 	}
-	step := &plan.Console{UID: c.process.User.UID, GID: ^uint32(0), Mount: 1}
+	return nil
+}
+
+// terminal adds the terminal if there is one; mount is 1 to have it at /dev/console.
+func (c *compiler) terminal(mount uint32) {
+	if !c.process.Terminal {
+		return
+	}
+	step := &plan.Console{UID: c.process.User.UID, GID: ^uint32(0), Mount: mount}
 	if size := c.process.ConsoleSize; size != nil {
 		step.Columns, step.Rows = uint32(size.Width), uint32(size.Height)
 	}
 	c.add("process.terminal", step)
-	return nil
 }

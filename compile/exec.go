@@ -3,7 +3,9 @@ package compile
 import (
 	"errors"
 	"fmt"
+	"slices"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/bxrne/zbox/plan"
@@ -14,7 +16,7 @@ func Exec(req ExecRequest) (*plan.Plan, []string, error) {
 	c := &compiler{
 		req: Request{
 			ID: req.ID, Spec: req.Spec, Facts: req.Facts, CgroupPath: req.CgroupPath, CloneIntoCgroup: req.CloneIntoCgroup,
-			PreserveFDs: req.PreserveFDs, Filter: req.Filter, NoNewKeyring: true,
+			PreserveFDs: req.PreserveFDs, Filter: req.Filter,
 		},
 		spec: req.Spec, process: req.Process, plan: &plan.Plan{Preserve: req.PreserveFDs},
 	}
@@ -25,12 +27,16 @@ func Exec(req ExecRequest) (*plan.Plan, []string, error) {
 }
 
 func (c *compiler) exec(req ExecRequest) error {
+	if c.spec == nil {
+		return errors.New("configuration is empty")
+	}
 	if c.process == nil || len(c.process.Args) == 0 {
 		return errors.New("process.args: must not be empty")
 	}
 	if c.spec.Linux == nil {
 		c.spec = withLinux(c.spec)
 	}
+	c.caps = c.capMasks()
 	c.ns = namespaces{origins: map[uint64]string{}}
 	if req.OwnUserns {
 		// For the maps' sake: with a single group mapped by an unprivileged user setgroups(2) is denied inside as well.
@@ -61,10 +67,14 @@ func (c *compiler) exec(req ExecRequest) error {
 		c.add("", become)
 	}
 	c.add("", &plan.Setsid{})
+	if !hasMountNamespace(c.spec) {
+		// The root of a container without a mount namespace is a directory of the host: init's own.
+		c.add("", &plan.Chroot{Path: fmt.Sprintf("/proc/%d/root", req.InitPid)})
+	}
 	if err := c.affinity("final"); err != nil {
 		return err
 	}
-	c.execConsole()
+	c.terminal(0)
 	if err := c.processSetup(); err != nil {
 		return err
 	}
@@ -80,15 +90,8 @@ func (c *compiler) openExecCgroup() {
 	}
 }
 
-func (c *compiler) execConsole() {
-	if !c.process.Terminal {
-		return
-	}
-	step := &plan.Console{UID: c.process.User.UID, GID: ^uint32(0)}
-	if size := c.process.ConsoleSize; size != nil {
-		step.Columns, step.Rows = uint32(size.Width), uint32(size.Height)
-	}
-	c.add("process.terminal", step)
+func hasMountNamespace(s *specs.Spec) bool {
+	return slices.ContainsFunc(s.Linux.Namespaces, func(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace })
 }
 
 // affinity sets the CPUs before the process enters the cgroup (initial) or behind (final); config.md, "execCPUAffinity".

@@ -142,6 +142,9 @@ func splitData(word string) []string {
 	return parts
 }
 
+// single is what the attributes of a new filesystem come to: one mount, on which the recursive ones have the last word.
+func (o *options) single() uint64 { return o.set&^o.recClear | o.recSet }
+
 // apply adds one known option; a later one overrides an earlier one.
 func (o *options) apply(m mountOption) {
 	switch {
@@ -154,13 +157,6 @@ func (o *options) apply(m mountOption) {
 	default:
 		o.set = o.set&^m.clear | m.set
 		o.clear = o.clear&^m.set | m.clear
-	}
-	if m.clear&atimeMask != 0 { // clearing the old value is part of setting the new one
-		if m.recursive {
-			o.recClear |= atimeMask
-		} else {
-			o.clear |= atimeMask
-		}
 	}
 	if m.propagation != 0 {
 		o.propagation = m.propagation

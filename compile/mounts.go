@@ -40,9 +40,6 @@ func (c *compiler) hostOpens() bool {
 
 // decideMounts turns mounts[] into steps, in the listed order (config.md, "Mounts").
 func (c *compiler) decideMounts() error {
-	if c.req.NotifyDir != "" {
-		c.mounts = append(c.mounts, c.notifyMount())
-	}
 	for i, m := range c.spec.Mounts {
 		origin := fmt.Sprintf("mounts[%d]", i)
 		steps, err := c.mount(origin, m)
@@ -50,6 +47,10 @@ func (c *compiler) decideMounts() error {
 			return fmt.Errorf("%s (%s): %w", origin, m.Destination, err)
 		}
 		c.mounts = append(c.mounts, steps...)
+	}
+	// Last, so that a tmpfs on /run does not hide it.
+	if c.req.NotifyDir != "" {
+		c.mounts = append(c.mounts, c.notifyMount())
 	}
 	return nil
 }
@@ -65,8 +66,18 @@ func (c *compiler) mount(origin string, m specs.Mount) ([]mountStep, error) {
 	}
 	mappings := len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0
 	bind := o.bind || m.Type == "bind"
-	if mappings && !bind {
+	switch {
+	case mappings && (!bind || o.remount):
 		return nil, errors.New("uidMappings, gidMappings: only bind mounts can be idmapped")
+	case o.idmap && (!bind || o.remount):
+		return nil, errors.New("options: idmap is for bind mounts")
+	case o.flags&plan.MountTmpCopyUp != 0 && (m.Type != "tmpfs" || bind || o.remount):
+		return nil, errors.New("options: tmpcopyup is for tmpfs")
+	case o.flags&plan.MountCopySymlink != 0 && (!bind || o.remount):
+		return nil, errors.New("options: copy-symlink is for bind mounts")
+	case bind && len(o.super) > 0:
+		// The kernel takes them for the filesystem only; mount(2) ignores them here without a word.
+		c.warn("%s (%s).options: %s left out: a bind mount shares the filesystem of its source", origin, m.Destination, strings.Join(o.super, ", "))
 	}
 	switch {
 	case o.remount:
@@ -83,12 +94,9 @@ func (c *compiler) mount(origin string, m specs.Mount) ([]mountStep, error) {
 
 // newFilesystem is a mount that is no bind.
 func (c *compiler) newFilesystem(origin string, m specs.Mount, o options) ([]mountStep, error) {
-	if o.idmap {
-		return nil, errors.New("options: idmap is for bind mounts")
-	}
 	step := &plan.Mount{
 		FSType: m.Type, Source: m.Source, Options: append(slices.Clone(o.super), o.data...), Target: m.Destination,
-		Attr: o.set, RecSet: o.recSet, RecClear: o.recClear, Propagation: o.propagation, Flags: o.flags,
+		Attr: o.single(), Propagation: o.propagation, Flags: o.flags,
 	}
 	switch m.Type {
 	case "proc", "sysfs":
@@ -96,11 +104,11 @@ func (c *compiler) newFilesystem(origin string, m specs.Mount, o options) ([]mou
 	case "tmpfs":
 		c.delayReadOnly(origin, step)
 		step.Options = append(step.Options, c.labelOption(m.Type)...)
-	case "mqueue", "devpts", "cgroup", "cgroup2":
+	case "mqueue", "devpts":
 		step.Options = append(step.Options, c.labelOption(m.Type)...)
 	default:
 		// A filesystem with a device or storage behind it must not be written to: the attribute of the mount alone would not see to that.
-		if o.set&unix.MOUNT_ATTR_RDONLY != 0 {
+		if step.Attr&unix.MOUNT_ATTR_RDONLY != 0 {
 			step.Options = append([]string{"ro"}, step.Options...)
 		}
 		step.Options = append(step.Options, c.labelOption(m.Type)...)
@@ -139,8 +147,6 @@ func (c *compiler) bind(origin string, m specs.Mount, o options) ([]mountStep, e
 		return nil, errors.New("source: must not be empty for a bind mount")
 	case len(o.data) > 0:
 		return nil, fmt.Errorf("options: %s: a bind mount takes no filesystem options", strings.Join(o.data, ","))
-	case o.flags&plan.MountTmpCopyUp != 0:
-		return nil, errors.New("options: tmpcopyup is for tmpfs")
 	}
 	source := m.Source
 	if !path.IsAbs(source) {
@@ -279,7 +285,6 @@ func (c *compiler) openMountSources() error {
 // root takes the root filesystem as the place that everything behind is resolved in.
 func (c *compiler) root() error {
 	if !c.ns.own(unix.CLONE_NEWNS) {
-		c.add("root.path", &plan.Chroot{})
 		return nil
 	}
 	mode, ok := propagationModes[c.spec.Linux.RootfsPropagation]
@@ -290,7 +295,7 @@ func (c *compiler) root() error {
 	if mode&unix.MS_UNBINDABLE != 0 {
 		mode = unix.MS_PRIVATE | mode&unix.MS_REC
 	}
-	c.add("linux.rootfsPropagation", &plan.Propagation{Flags: mode})
+	c.add(given("linux.rootfsPropagation", c.spec.Linux.RootfsPropagation != ""), &plan.Propagation{Flags: mode})
 	c.add("root.path", &plan.Root{Path: c.rootPath(), FD: c.rootFD})
 	return nil
 }
@@ -311,8 +316,11 @@ func (c *compiler) remountLate() error {
 	return nil
 }
 
+// pivot leaves the host's tree. Without a mount namespace the terminal comes behind it: it is looked for below the root.
 func (c *compiler) pivot() error {
 	if !c.ns.own(unix.CLONE_NEWNS) {
+		c.add("root.path", &plan.Chroot{Path: c.rootPath()})
+		c.terminal(0)
 		return nil
 	}
 	if c.req.NoPivot {

@@ -89,6 +89,14 @@ func (c *compiler) checkNamespaces() error {
 		return errors.New("linux.uidMappings, linux.gidMappings: need a user namespace")
 	case !c.ns.own(unix.CLONE_NEWNS) && len(c.spec.Mounts) > 0:
 		return errors.New("mounts: need a mount namespace")
+	case !c.ns.own(unix.CLONE_NEWNS) && c.spec.Root.Readonly:
+		return errors.New("root.readonly: needs a mount namespace")
+	case !c.ns.own(unix.CLONE_NEWNS) && len(linux.Devices) > 0:
+		return errors.New("linux.devices: need a mount namespace")
+	case !c.ns.own(unix.CLONE_NEWNS) && linux.RootfsPropagation != "":
+		return errors.New("linux.rootfsPropagation: needs a mount namespace")
+	case !c.ns.own(unix.CLONE_NEWNS) && c.req.NotifyDir != "":
+		return errors.New("NOTIFY_SOCKET: needs a mount namespace in linux.namespaces")
 	case !c.ns.own(unix.CLONE_NEWNS) && len(linux.MaskedPaths)+len(linux.ReadonlyPaths) > 0:
 		return errors.New("linux.maskedPaths, linux.readonlyPaths: need a mount namespace")
 	case !c.ns.own(unix.CLONE_NEWUTS) && c.spec.Hostname != "":
@@ -97,6 +105,8 @@ func (c *compiler) checkNamespaces() error {
 		return errors.New("domainname: needs a uts namespace")
 	case !c.ns.isNew(unix.CLONE_NEWTIME) && len(linux.TimeOffsets) > 0:
 		return errors.New("linux.timeOffsets: need a new time namespace")
+	case c.ns.isNew(unix.CLONE_NEWTIME) && c.lateTime() && !c.kernelHas(6, 2):
+		return fmt.Errorf("%s: a new time namespace without root privileges needs Linux 6.2", c.ns.origins[unix.CLONE_NEWTIME])
 	case !c.ns.own(unix.CLONE_NEWNET) && len(linux.NetDevices) > 0:
 		return errors.New("linux.netDevices: need a network namespace")
 	}
@@ -139,11 +149,22 @@ func (c *compiler) outer() error {
 const cloneKinds = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
 
 func (c *compiler) clone() error {
-	if c.ns.isNew(unix.CLONE_NEWTIME) && !c.ns.isNew(unix.CLONE_NEWUSER) {
+	if c.ns.isNew(unix.CLONE_NEWTIME) && !c.lateTime() {
 		c.timeNamespace()
 	}
-	c.add("linux.namespaces", &plan.Clone{Types: c.ns.created & cloneKinds, Cgroup: c.cgroupFD})
+	c.add(given("linux.namespaces", len(c.spec.Linux.Namespaces) > 0), &plan.Clone{Types: c.ns.created & cloneKinds, Cgroup: c.cgroupFD})
 	return nil
+}
+
+// lateTime: without root privileges a time namespace can be made only inside the new user namespace, by init itself, which enters it
+// with execve(2); the kernel does that since 6.2.
+func (c *compiler) lateTime() bool {
+	return c.req.Facts.EUID != 0 && c.ns.isNew(unix.CLONE_NEWUSER)
+}
+
+func (c *compiler) kernelHas(major, minor int) bool {
+	f := c.req.Facts
+	return f.KernelMajor > major || (f.KernelMajor == major && f.KernelMinor >= minor)
 }
 
 // timeNamespace makes a time namespace for the children of the current process.
@@ -169,10 +190,10 @@ func (c *compiler) hostHalf() error {
 		})
 	}
 	if c.req.CgroupPath != "" && !c.req.CloneIntoCgroup {
-		c.add("linux.cgroupsPath", &plan.CgroupJoin{Path: c.req.CgroupPath})
+		c.add(c.cgroupOrigin(), &plan.CgroupJoin{Path: c.req.CgroupPath})
 	}
 	for _, name := range sortedKeys(c.spec.Linux.NetDevices) {
-		c.add("linux.netDevices."+name, &plan.NetDevice{Device: name, NewName: c.spec.Linux.NetDevices[name].Name})
+		c.add(fmt.Sprintf("linux.netDevices[%q]", name), &plan.NetDevice{Device: name, NewName: c.spec.Linux.NetDevices[name].Name})
 	}
 	c.intelRdt()
 	return nil
@@ -203,6 +224,9 @@ func (c *compiler) identity() error {
 		c.add(c.ns.origins[unix.CLONE_NEWUSER], become)
 	}
 	c.add("", &plan.Setsid{})
+	if c.ns.isNew(unix.CLONE_NEWTIME) && c.lateTime() {
+		c.timeNamespace()
+	}
 	if c.ns.isNew(unix.CLONE_NEWCGROUP) {
 		c.add(c.ns.origins[unix.CLONE_NEWCGROUP], &plan.Unshare{Types: unix.CLONE_NEWCGROUP})
 	}
@@ -229,14 +253,16 @@ func (c *compiler) intelRdt() {
 	if rdt == nil {
 		return
 	}
-	step := &plan.IntelRdt{ClosID: rdt.ClosID, Schemata: rdt.Schemata, Monitoring: rdt.EnableMonitoring}
+	step := &plan.IntelRdt{ClosID: rdt.ClosID, Monitoring: rdt.EnableMonitoring}
 	if step.ClosID == "" {
 		step.ClosID = c.req.ID
 	}
+	// The order is that of the spec (config-linux.md, "IntelRdt"): a later line overrides an earlier one.
 	for _, schema := range []string{rdt.L3CacheSchema, rdt.MemBwSchema} {
-		if schema != "" && len(rdt.Schemata) == 0 {
+		if schema != "" {
 			step.Schemata = append(step.Schemata, schema)
 		}
 	}
+	step.Schemata = append(step.Schemata, rdt.Schemata...)
 	c.add("linux.intelRdt", step)
 }

@@ -69,12 +69,12 @@ func (c *compiler) user() error {
 		cwd = "/"
 	}
 	// A missing working directory is made, as runc does.
-	c.add("process.cwd", &plan.Chdir{Path: cwd, Create: 1})
+	c.add(given("process.cwd", c.process.Cwd != ""), &plan.Chdir{Path: cwd, Create: 1})
 	umask := uint32(defaultUmask)
 	if u.Umask != nil {
 		umask = *u.Umask
 	}
-	c.add("process.user.umask", &plan.Umask{Mask: umask & 0o777})
+	c.add(given("process.user.umask", u.Umask != nil), &plan.Umask{Mask: umask & 0o777})
 	return nil
 }
 

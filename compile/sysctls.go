@@ -20,7 +20,7 @@ var ipcSysctls = []string{
 // value as it is (CVE-2022-0811).
 func (c *compiler) sysctls() error {
 	for _, key := range sortedKeys(c.spec.Linux.Sysctl) {
-		origin := "linux.sysctl." + key
+		origin := fmt.Sprintf("linux.sysctl[%q]", key)
 		file, err := sysctlFile(key)
 		if err != nil {
 			return fmt.Errorf("%s: %w", origin, err)

@@ -147,8 +147,11 @@ type PivotRoot struct{}
 // MoveRoot moves Root over / and chroots into it (--no-pivot: a root on the initial ramdisk cannot be pivoted away).
 type MoveRoot struct{}
 
-// Chroot changes the root directory only (no mount namespace of its own).
-type Chroot struct{}
+// Chroot makes Path of the stage's own view the root directory: a container without a mount namespace of its own has neither
+// mounts nor a root that could be pivoted to.
+type Chroot struct {
+	Path string
+}
 
 // RootAttr sets attributes and propagation of the root mount, as the last of the mount steps.
 type RootAttr struct {

@@ -211,7 +211,7 @@ func (s *Mask) Text() string      { return "hide " + s.Path }
 func (s *ReadOnly) Text() string  { return fmt.Sprintf("make %s read-only", s.Path) }
 func (s *PivotRoot) Text() string { return "pivot to the root filesystem and detach the host's mounts" }
 func (s *MoveRoot) Text() string  { return "move the root filesystem over / and chroot into it" }
-func (s *Chroot) Text() string    { return "chroot into the root filesystem" }
+func (s *Chroot) Text() string    { return "chroot into " + s.Path }
 func (s *RootAttr) Text() string {
 	return "change the root mount" + mountDetails(s.AttrSet, 0, 0, 0, s.Propagation, nil)
 }

@@ -308,7 +308,9 @@ struct zb_move_root {
 
 struct zb_chroot {
 	struct zb_step step;
+	struct zb_ref path;
 };
+_Static_assert(offsetof(struct zb_chroot, path) == 16, "chroot.path");
 
 struct zb_root_attr {
 	struct zb_step step;
@@ -561,6 +563,9 @@ static const struct zb_field zb_fields_mask[] = {
 static const struct zb_field zb_fields_read_only[] = {
 	{16, ZB_STRING},
 };
+static const struct zb_field zb_fields_chroot[] = {
+	{16, ZB_STRING},
+};
 static const struct zb_field zb_fields_hostname[] = {
 	{16, ZB_STRING},
 };
@@ -624,7 +629,7 @@ static const struct zb_layout zb_layouts[ZB_OP_COUNT + 1] = {
 	[ZB_OP_READ_ONLY] = {"read_only", zb_fields_read_only, 24, 1},
 	[ZB_OP_PIVOT_ROOT] = {"pivot_root", NULL, 16, 0},
 	[ZB_OP_MOVE_ROOT] = {"move_root", NULL, 16, 0},
-	[ZB_OP_CHROOT] = {"chroot", NULL, 16, 0},
+	[ZB_OP_CHROOT] = {"chroot", zb_fields_chroot, 24, 1},
 	[ZB_OP_ROOT_ATTR] = {"root_attr", NULL, 32, 0},
 	[ZB_OP_HOSTNAME] = {"hostname", zb_fields_hostname, 24, 1},
 	[ZB_OP_DOMAINNAME] = {"domainname", zb_fields_domainname, 24, 1},

@@ -72,7 +72,7 @@ static void run_step(const struct zb_step *step)
 		step_move_root();
 		break;
 	case ZB_OP_CHROOT:
-		step_chroot();
+		step_chroot(AS(zb_chroot));
 		break;
 	case ZB_OP_ROOT_ATTR:
 		step_root_attr(AS(zb_root_attr));

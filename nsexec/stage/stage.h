@@ -84,7 +84,7 @@ void step_propagation(const struct zb_propagation *s);
 void step_root(const struct zb_root *s);
 void step_pivot_root(void);
 void step_move_root(void);
-void step_chroot(void);
+void step_chroot(const struct zb_chroot *s);
 void step_root_attr(const struct zb_root_attr *s);
 
 /* step_mount.c */

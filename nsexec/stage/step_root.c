@@ -127,12 +127,13 @@ void step_move_root(void)
 	reopen_root();
 }
 
-void step_chroot(void)
+/* Without a mount namespace of its own nothing may be mounted, not even the root on itself. */
+void step_chroot(const struct zb_chroot *s)
 {
-	if (fchdir(need_root()) < 0)
-		fail(errno, "change to the root");
-	if (chroot(".") < 0)
-		fail(errno, "chroot");
+	int fd = open_directory(text(s->path));
+	if (fchdir(fd) < 0 || chroot(".") < 0)
+		fail(errno, "chroot into ", text(s->path));
+	close(fd);
 	reopen_root();
 }
 
