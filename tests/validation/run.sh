@@ -41,6 +41,16 @@ silent() {
 	grep -q '^ *ok ' "$work/out" || ! grep -q '"error": "' "$work/out"
 }
 
+# discard DIRECTORY: a runtime that makes mounts in the caller's namespace (runc, for linux_ns_itype) must not have /proc and /sys
+# walked through by rm.
+discard() {
+	local point
+	awk -v dir="$1/" 'index($5 "/", dir) == 1 {print $5}' /proc/self/mountinfo | sort -r | while read -r point; do
+		umount -l "$point"
+	done
+	rm -rf --one-file-system "$1"
+}
+
 # suite VIEW: runs all programs and compares with the view's list.
 suite() {
 	local view=$1 list=$here/passing-$1.txt program path id total=0 clean=0 hollow=() lost won
@@ -54,6 +64,11 @@ suite() {
 	for path in bin/programs/*; do
 		program=${path##*/}
 		total=$((total + 1))
+		# It asks for mounts in the caller's mount namespace. zbox refuses; runc makes them, and the program then removes the bundle
+		# with the caller's /proc, /sys and message queues in it.
+		if [ "$program" = linux_ns_itype ] && [[ ${runtime##*/} != zbox* ]]; then
+			continue
+		fi
 		if clean "$program" "$work/runtime"; then
 			clean=$((clean + 1))
 			if silent; then
@@ -78,7 +93,8 @@ suite() {
 	[ -z "$won" ] || printf 'validation: %s: passes and is not listed: %s\n' "$view" "${won//$'\n'/ }"
 	[ ${#hollow[@]} -eq 0 ] || printf 'validation: %s: passes with /bin/false too: %s\n' "$view" "${hollow[*]}"
 	echo "validation: $view: $clean of $total programs pass, $(wc -l <"$work/counted") of them fail with /bin/false"
-	rm -rf "$work" "$state"
+	discard "$work"
+	discard "$state"
 	[ -z "$lost" ]
 }
 
