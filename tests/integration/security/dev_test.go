@@ -90,11 +90,10 @@ func TestNoDefaultDeviceFollowsALink_youkiDevicePaths(t *testing.T) {
 
 func TestConsoleIsNeverMadeThroughALink_CVE_2026_88264(t *testing.T) {
 	terminal := func(s *specs.Spec) {
-		s.Process.Terminal = true
 		devpts := s.Mounts[2]
 		withoutDev(s)
 		s.Mounts = append(s.Mounts, devpts) // the pty needs it; /dev itself is the image's
-		integration.Shell("tty; stat -c %t:%T /dev/console")(s)
+		onTerminal("tty; stat -c %t:%T /dev/console")(s)
 	}
 	for _, to := range []string{"file", "missing"} {
 		t.Run("link to a "+to, func(t *testing.T) {
@@ -316,10 +315,7 @@ func TestMaskNeverUsesTheContainersNull_CVE_2025_31133(t *testing.T) {
 
 // The volume on /dev/pts has a multiplexer that works and, as the peer's name, a link to a file that only the host may write.
 func TestConsoleIsTheRealPeer_CVE_2025_52565(t *testing.T) {
-	setup := func(s *specs.Spec) {
-		s.Process.Terminal = true
-		integration.Shell("tty; stat -c %t:%T /dev/console; cat /dev/masked; grep ' /dev/console ' /proc/self/mountinfo")(s)
-	}
+	setup := onTerminal("tty; stat -c %t:%T /dev/console; grep ' /dev/console ' /proc/self/mountinfo")
 	t.Run("link", func(t *testing.T) {
 		r := integration.New(t)
 		v := newVictim(t)
