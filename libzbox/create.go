@@ -207,7 +207,7 @@ func checkTerminal(terminal bool, socket string, take bool) error {
 // launch makes the container: from here on there are side effects, and the journal knows of each before it happens.
 func (r *Runtime) launch(id string, o CreateOptions, wait bool) (*Container, *Process, error) {
 	// Only makeStateDir decides; this one gives the plainer error, before the cgroup of the other container is in the way.
-	if _, err := os.Lstat(filepath.Join(r.opts.Root, id)); err == nil && validateID(id) == nil {
+	if r.exists(id) {
 		return nil, nil, ErrExist
 	}
 	listen, _ := listenFDs()
@@ -218,6 +218,9 @@ func (r *Runtime) launch(id string, o CreateOptions, wait bool) (*Container, *Pr
 	defer l.discard()
 	d, err := r.draft(id, o, wait)
 	if err != nil {
+		if r.exists(id) { // made meanwhile: what is wrong with the draft is that container's cgroup
+			err = ErrExist
+		}
 		return nil, nil, err
 	}
 	if d.request.Filter, err = r.filter(d.spec); err != nil {
@@ -238,12 +241,18 @@ func (r *Runtime) launch(id string, o CreateOptions, wait bool) (*Container, *Pr
 		}
 		return nil, nil, err
 	}
+	c.unlockMade()
 	return c, p, nil
+}
+
+// exists reports whether there is a state directory.
+func (r *Runtime) exists(id string) bool {
+	return validateID(id) == nil && unix.Access(filepath.Join(r.opts.Root, id), unix.F_OK) == nil
 }
 
 // journal makes the state directory with everything that a clean-up needs to know.
 func (d *draft) journal() (*Container, error) {
-	creator, err := identify(os.Getpid())
+	worker, err := identify(os.Getpid())
 	if err != nil {
 		return nil, err
 	}
@@ -255,7 +264,7 @@ func (d *draft) journal() (*Container, error) {
 	c.j = journal{
 		Version: journalVersion, OCIVersion: d.spec.Version, ID: d.id, Bundle: d.bundle, Rootfs: d.rootfs,
 		Created: time.Now().UTC(), OwnerUID: os.Geteuid(), Annotations: d.spec.Annotations,
-		Phase: phaseCreating, Creator: creator, Cgroup: d.cgroup.Saved(), Steps: len(d.plan.Steps), Tail: tail(d.plan),
+		Phase: phaseCreating, Worker: worker, Cgroup: d.cgroup.Saved(), Steps: len(d.plan.Steps), Tail: tail(d.plan),
 	}
 	// The configuration comes first: where there is a state record, it is complete.
 	if err = c.writeFile(configFile, unix.O_EXCL, d.raw); err == nil {
@@ -286,6 +295,10 @@ func (c *Container) bringUp(d *draft, l *launching) (*Process, error) {
 	if !d.wait {
 		c.j.Phase = phaseStarted
 	}
+	poststart := !d.wait && len(hooksOf(d.spec, "poststart")) > 0
+	if !poststart {
+		c.j.Worker = processID{}
+	}
 	if err := c.writeJournal(); err != nil {
 		return nil, err
 	}
@@ -294,8 +307,8 @@ func (c *Container) bringUp(d *draft, l *launching) (*Process, error) {
 			return nil, err
 		}
 	}
-	if !d.wait {
-		if err := c.runHooks("poststart", specs.StateRunning); err != nil {
+	if poststart {
+		if err := c.poststart(); err != nil {
 			return nil, err
 		}
 	}

@@ -5,31 +5,40 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/bxrne/zbox/cgroup"
+	"github.com/bxrne/zbox/host"
 )
 
 // killTimeout bounds the wait for killed processes to end, in milliseconds.
 const killTimeout = 10_000
 
+// lockPoll is how often delete --force looks whether the holder of a container's lock is gone.
+const lockPoll = 2 * time.Millisecond
+
 // Delete removes a stopped container. With force it kills what still runs, cleans up after a create or start that was killed
 // at any moment, and a container that does not exist is no error.
 func (r *Runtime) Delete(id string, force bool) error {
-	if force {
-		if err := r.interruptCreator(id); err != nil {
+	c, err := r.lockToDelete(id, force)
+	if err != nil {
+		if force {
 			return ignoringMissing(err)
 		}
-	}
-	c, err := r.loadLocked(id)
-	if errors.Is(err, ErrNotExist) {
-		return r.deleteUnwritten(id, force)
-	}
-	if err != nil {
 		return err
 	}
 	defer c.unlock()
+	switch err := c.readJournal(); {
+	case errors.Is(err, ErrNotExist): // killed before the first record: nothing else was made
+		return c.removeState()
+	case err != nil && force:
+		return c.destroyDamaged(id, err)
+	case err != nil:
+		return fmt.Errorf("%w (delete --force removes the container all the same)", err)
+	}
 	// A created container has run nothing yet; as runc does, it is killed without being forced to.
 	if status := c.status(); !force && status != Stopped && status != Created {
 		return fmt.Errorf("cannot delete container %s that is not stopped: %s", id, status)
@@ -40,12 +49,18 @@ func (r *Runtime) Delete(id string, force bool) error {
 // Remove is Delete by force for the caller that made the container itself and knows it: nothing needs to be read again. A container
 // that is gone already is no error.
 func (c *Container) Remove() error {
-	lock, _, err := c.runtime.lockExisting(c.j.ID)
-	if err != nil {
-		return ignoringMissing(err)
+	if c.made == nil {
+		return errors.New("removing a container that another process made")
 	}
-	c.lock = lock
+	c.lock, c.made = c.made, nil
 	defer c.unlock()
+	if err := ignoringEINTR(func() error { return unix.Flock(int(c.lock.Fd()), unix.LOCK_EX) }); err != nil {
+		return fmt.Errorf("locking %s: %w", c.dir, err)
+	}
+	// Somebody else may have deleted it and made another one of the same name.
+	if !sameFile(c.lock, c.dir) {
+		return nil
+	}
 	return c.destroy()
 }
 
@@ -56,45 +71,78 @@ func ignoringMissing(err error) error {
 	return err
 }
 
-// deleteUnwritten removes a state directory whose state file was never written: then nothing else was made either.
-func (r *Runtime) deleteUnwritten(id string, force bool) error {
-	lock, dir, err := r.lockExisting(id)
-	if err != nil {
-		if force {
-			return ignoringMissing(err)
+// lockToDelete takes the lock. By force it does not wait for a create or start that hangs, in a hook perhaps, but ends it.
+func (r *Runtime) lockToDelete(id string, force bool) (*Container, error) {
+	how := unix.LOCK_EX
+	if force {
+		how |= unix.LOCK_NB
+	}
+	for {
+		lock, dir, err := r.flock(id, how)
+		if err == nil {
+			return &Container{runtime: r, dir: dir, lock: lock}, nil
 		}
-		return err
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, err
+		}
+		if err := r.interrupt(id); err != nil {
+			return nil, err
+		}
+		time.Sleep(lockPoll) // another holder than these has soon done
 	}
-	c := &Container{runtime: r, dir: dir, lock: lock}
-	defer c.unlock()
-	if err := c.readJournal(); err == nil { // written since we looked
-		return c.destroy()
-	}
-	return c.removeState()
 }
 
-// interruptCreator ends a create or run that still holds the container's lock, so that delete --force never waits for a
-// hook that hangs. Its init process dies with it: the stage gives up when nobody answers.
-func (r *Runtime) interruptCreator(id string) error {
+// interrupt kills the zbox that creates or starts the container. The init process of a create dies with it: the stage gives up
+// when nobody answers.
+func (r *Runtime) interrupt(id string) error {
 	c, err := r.Load(id)
-	if err != nil {
-		if errors.Is(err, ErrNotExist) {
-			return nil
-		}
-		return err
+	if err != nil || c.j.Worker.Pid == os.Getpid() {
+		return nil // nothing written yet, or damaged: then there is nobody to be found
 	}
-	if c.j.Phase != phaseCreating || c.j.Creator.Pid == os.Getpid() {
-		return nil
+	if err := c.j.Worker.signal(unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("ending the zbox that still works on the container (process %d): %w", c.j.Worker.Pid, err)
 	}
-	if err := c.j.Creator.signal(unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("ending the zbox that still creates the container (process %d): %w", c.j.Creator.Pid, err)
-	}
-	c.j.Creator.waitGone(killTimeout)
+	c.j.Worker.waitGone(killTimeout)
 	return nil
 }
 
-// destroy undoes create: processes, cgroup, resctrl directory, state, and then the poststop hooks. It goes on as far as it can and
-// returns the first error; what could not be removed stays in the journal for the next delete --force.
+// destroyDamaged removes a container whose state file cannot be read. An older record, or else the saved configuration, still
+// tells its cgroup, which holds all its processes.
+func (c *Container) destroyDamaged(id string, cause error) error {
+	warn := func(text string) { c.runtime.opts.Warn(fmt.Sprintf("%s: %v: %s", id, cause, text)) }
+	if c.readOlderRecord() {
+		warn("cleaning up by an older record")
+		return c.destroy()
+	}
+	s, saved, err := c.savedByConfig(id)
+	if err != nil {
+		warn("its processes and cgroup, if there are any, stay: " + err.Error())
+		return c.removeState()
+	}
+	warn("cleaning up by the saved configuration")
+	c.j = journal{ID: id, OCIVersion: s.Version, Annotations: s.Annotations, Cgroup: saved}
+	return c.destroy()
+}
+
+// savedByConfig finds out from the saved configuration which cgroup a container must have.
+func (c *Container) savedByConfig(id string) (*specs.Spec, cgroup.Saved, error) {
+	s, err := c.Spec()
+	if err != nil {
+		return nil, cgroup.Saved{}, err
+	}
+	found, err := host.Probe()
+	if err != nil {
+		return nil, cgroup.Saved{}, err
+	}
+	cg, err := cgroup.New(c.runtime.cgroupConfig(id, s, found.Cgroup))
+	if cg == nil { // that it holds processes is no reason
+		return nil, cgroup.Saved{}, err
+	}
+	return s, cg.Saved(), nil
+}
+
+// destroy undoes create: processes, cgroup, resctrl directory, state; and it runs the poststop hooks. It goes on as far as it can
+// and returns the first error; what could not be removed stays in the journal for the next delete --force.
 func (c *Container) destroy() error {
 	if err := c.killProcesses(); err != nil {
 		return err
@@ -104,14 +152,10 @@ func (c *Container) destroy() error {
 			return fmt.Errorf("removing the resctrl directory: %w", err)
 		}
 	}
-	_, _ = c.Spec() // poststop hooks need it once the directory is gone
-	if err := c.removeState(); err != nil {
+	if err := c.poststop(); err != nil {
 		return err
 	}
-	if c.spec != nil {
-		c.poststop()
-	}
-	return nil
+	return c.removeState()
 }
 
 // killProcesses ends all processes of the container and removes its cgroup.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -44,18 +45,31 @@ func (c *Container) runHooks(kind string, status specs.ContainerState) error {
 	return nil
 }
 
-// poststop runs the poststop hooks; a failure is a warning and the others run all the same (runtime.md, lifecycle, step 13).
-func (c *Container) poststop() {
+// poststop runs the poststop hooks; a failure is a warning and the others run all the same (runtime.md, lifecycle, step 13). For
+// them the container is deleted already (step 12); a delete that is killed meanwhile is resumed by the next one.
+func (c *Container) poststop() error {
 	s, err := c.Spec()
+	if errors.Is(err, os.ErrNotExist) { // it goes only behind the hooks
+		return nil
+	}
 	if err != nil {
 		c.runtime.opts.Warn(fmt.Sprintf("%s: poststop hooks: %v", c.j.ID, err))
-		return
+		return nil
 	}
-	for i, h := range hooksOf(s, "poststop") {
+	hooks := hooksOf(s, "poststop")
+	if len(hooks) == 0 {
+		return nil
+	}
+	c.j.Phase = phaseDeleted
+	if err := c.writeJournal(); err != nil {
+		return err
+	}
+	for i, h := range hooks {
 		if err := runHook(h, c.hookState(specs.StateStopped), c.j.Bundle); err != nil {
 			c.runtime.opts.Warn(fmt.Sprintf("%s: hooks.poststop[%d]: %v", c.j.ID, i, err))
 		}
 	}
+	return nil
 }
 
 func hooksOf(s *specs.Spec, kind string) []specs.Hook {

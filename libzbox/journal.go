@@ -32,6 +32,7 @@ const (
 	phaseCreated  phase = "created"  // the stage waits at the start barrier
 	phaseStarting phase = "starting" // the barrier may be passed
 	phaseStarted  phase = "started"  // the user's process was executed
+	phaseDeleted  phase = "deleted"  // only the poststop hooks are left: for all but delete the container is gone
 )
 
 // journal is a record of the state file, one JSON object on a line; the last complete one counts. It is written before the first side effect and before each step that would otherwise be
@@ -46,8 +47,9 @@ type journal struct {
 	OwnerUID    int               `json:"ownerUid"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 	Phase       phase             `json:"phase"`
-	Creator     processID         `json:"creator"`
-	Init        processID         `json:"init"`
+	// Worker is the zbox that creates or starts the container right now; it holds the lock.
+	Worker processID `json:"worker"`
+	Init   processID `json:"init"`
 	// Steps is the number of steps of the plan, Tail those behind the start barrier.
 	Steps   int          `json:"steps,omitempty"`
 	Tail    []tailStep   `json:"tail,omitempty"`
@@ -64,6 +66,7 @@ type Container struct {
 	lock    *os.File // the state directory, locked; nil when only read
 	j       journal
 	spec    *specs.Spec
+	made    *os.File // the state directory, not locked, when this process made it; nil behind Remove
 }
 
 // ID is the container's id.
@@ -75,10 +78,21 @@ func (r *Runtime) Load(id string) (*Container, error) {
 		return nil, err
 	}
 	c := &Container{runtime: r, dir: filepath.Join(r.opts.Root, id)}
-	if err := c.readJournal(); err != nil {
+	if err := c.read(); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+// read is readJournal for a container that is not being deleted.
+func (c *Container) read() error {
+	if err := c.readJournal(); err != nil {
+		return err
+	}
+	if c.j.Phase == phaseDeleted {
+		return ErrNotExist
+	}
+	return nil
 }
 
 // readJournal reads the last complete record. A last line without its newline was cut off by a crash while it was written.
@@ -103,6 +117,22 @@ func (c *Container) readJournal() error {
 		return fmt.Errorf("%s: version %d is not known to this zbox", path, c.j.Version)
 	}
 	return nil
+}
+
+// readOlderRecord reads the last record that can be read at all.
+func (c *Container) readOlderRecord() bool {
+	data, err := readNoFollow(filepath.Join(c.dir, journalFile))
+	if err != nil {
+		return false
+	}
+	lines := bytes.Split(data, []byte{'\n'})
+	for i := len(lines) - 1; i >= 0; i-- {
+		c.j = journal{}
+		if json.Unmarshal(lines[i], &c.j) == nil && c.j.Version == journalVersion {
+			return true
+		}
+	}
+	return false
 }
 
 // lastRecord is the last complete line, or nil.

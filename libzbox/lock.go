@@ -32,7 +32,8 @@ func (r *Runtime) flock(id string, how int) (*os.File, string, error) {
 			return nil, "", fmt.Errorf("opening the state directory %s: %w", dir, err)
 		}
 		f := os.NewFile(uintptr(fd), dir)
-		if err := ignoringEINTR(func() error { return unix.Flock(fd, how) }); err != nil {
+		err = ignoringEINTR(func() error { return unix.Flock(fd, how) })
+		if err != nil {
 			f.Close()
 			return nil, "", fmt.Errorf("locking %s: %w", dir, err)
 		}
@@ -59,7 +60,7 @@ func (r *Runtime) loadLocked(id string) (*Container, error) {
 		return nil, err
 	}
 	c := &Container{runtime: r, dir: dir, lock: lock}
-	if err := c.readJournal(); err != nil {
+	if err := c.read(); err != nil {
 		c.unlock()
 		return nil, err
 	}
@@ -73,7 +74,7 @@ func (c *Container) locked() error {
 		return err
 	}
 	c.lock = lock
-	if err := c.readJournal(); err != nil {
+	if err := c.read(); err != nil {
 		c.unlock()
 		return err
 	}
@@ -87,23 +88,41 @@ func (c *Container) unlock() {
 	}
 }
 
-// makeStateDir makes and locks a new container's state directory.
+// unlockMade releases the lock of a container that this process made, but stays sure which one it is: Remove goes by it.
+func (c *Container) unlockMade() {
+	if c.lock != nil && unix.Flock(int(c.lock.Fd()), unix.LOCK_UN) == nil {
+		c.made, c.lock = c.lock, nil
+	}
+	c.unlock()
+}
+
+// makeStateDir makes and locks a new container's state directory. Between the two a delete may take the directory away, and
+// another create make it anew: it belongs to whoever gets the lock and finds no state file.
 func (r *Runtime) makeStateDir(id string) (*Container, error) {
 	if err := r.makeRoot(); err != nil {
 		return nil, err
 	}
 	dir := filepath.Join(r.opts.Root, id)
-	if err := unix.Mkdir(dir, 0o700); err != nil {
-		if errors.Is(err, unix.EEXIST) {
-			return nil, fmt.Errorf("%w", ErrExist)
+	for {
+		if err := unix.Mkdir(dir, 0o700); errors.Is(err, unix.EEXIST) {
+			return nil, ErrExist
+		} else if err != nil {
+			return nil, fmt.Errorf("making the state directory %s: %w", dir, err)
 		}
-		return nil, fmt.Errorf("making the state directory %s: %w", dir, err)
+		lock, _, err := r.flock(id, unix.LOCK_EX)
+		if errors.Is(err, ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		c := &Container{runtime: r, dir: dir, lock: lock}
+		if unix.Access(filepath.Join(dir, journalFile), unix.F_OK) == nil {
+			c.unlock()
+			return nil, ErrExist
+		}
+		return c, nil
 	}
-	lock, _, err := r.flock(id, unix.LOCK_EX)
-	if err != nil {
-		return nil, err
-	}
-	return &Container{runtime: r, dir: dir, lock: lock}, nil
 }
 
 func ignoringEINTR(call func() error) error {

@@ -3,6 +3,7 @@ package libzbox
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -25,6 +26,10 @@ func (c *Container) Start() error {
 	}
 	// Journalled before acting: a kill -9 of zbox behind the barrier leaves a container whose state is read off its init.
 	c.j.Phase = phaseStarting
+	var err error
+	if c.j.Worker, err = identify(os.Getpid()); err != nil {
+		return err
+	}
 	if err := c.writeJournal(); err != nil {
 		return err
 	}
@@ -33,13 +38,29 @@ func (c *Container) Start() error {
 		return err
 	}
 	c.j.Phase = phaseStarted
-	if err := c.writeJournal(); err != nil {
-		return err
-	}
-	if err := c.runHooks("poststart", specs.StateRunning); err != nil {
+	if err := c.poststart(); err != nil {
 		return c.abandon(err)
 	}
+	c.unlock() // the container may take as long as it likes to become ready
 	return notify.forward(c)
+}
+
+// poststart runs the poststart hooks of a started container and then has nothing left to do with it.
+func (c *Container) poststart() error {
+	s, err := c.Spec()
+	if err != nil {
+		return err
+	}
+	if len(hooksOf(s, "poststart")) > 0 {
+		if err := c.writeJournal(); err != nil {
+			return err
+		}
+		if err := c.runHooks("poststart", specs.StateRunning); err != nil {
+			return err
+		}
+	}
+	c.j.Worker = processID{}
+	return c.writeJournal()
 }
 
 // passBarrier starts the stage that waits, and follows it up to execve(2).

@@ -28,7 +28,7 @@ func (c *Container) status() Status {
 	alive := c.j.Init.alive()
 	switch {
 	case c.j.Phase == phaseCreating:
-		if c.j.Creator.alive() {
+		if c.j.Worker.alive() {
 			return Creating
 		}
 		return Stopped
