@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/opencontainers/cgroups"
@@ -33,4 +34,21 @@ func (c *Cgroup) explainBusy(dir string, err error) error {
 		return fmt.Errorf("removing cgroup %s: it holds processes (%s): %w", dir, listPids(pids), err)
 	}
 	return fmt.Errorf("removing cgroup: %w", err)
+}
+
+// RemoveEmpty is Destroy for a cgroup that most likely is empty: it asks nothing first and waits for nothing. It reports whether the
+// cgroup is gone; if not, Kill and Destroy must follow.
+func (c *Cgroup) RemoveEmpty() bool {
+	if c.manager == nil || c.saved.None || c.saved.Driver != Cgroupfs {
+		return false
+	}
+	for _, dir := range c.dirs() {
+		if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
+			return false
+		}
+	}
+	for _, dir := range c.saved.Made {
+		_ = unix.Rmdir(dir)
+	}
+	return true
 }

@@ -103,6 +103,30 @@ func TestLoadFindsWhatWasSavedBeforeCreate(t *testing.T) {
 	}
 }
 
+func TestRemoveEmptyRemovesOnlyWhatIsEmpty(t *testing.T) {
+	c := create(t, Config{})
+	cmd := sleeper(t, c)
+	if c.RemoveEmpty() {
+		t.Error("a cgroup with a process counts as removed")
+	}
+	if !c.Exists() {
+		t.Fatal("a cgroup with a process is gone")
+	}
+	if err := c.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	if err := c.Create(); err != nil {
+		t.Fatal(err)
+	}
+	if !c.RemoveEmpty() || c.Exists() {
+		t.Error("an empty cgroup is not removed")
+	}
+	if !c.RemoveEmpty() {
+		t.Error("a cgroup that is gone does not count as removed")
+	}
+}
+
 func TestLoadedCgroupThatWasNeverCreatedIsDestroyed(t *testing.T) {
 	c := build(t, Config{})
 	again, err := Load(c.Saved())

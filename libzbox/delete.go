@@ -167,6 +167,11 @@ func (c *Container) killProcesses() error {
 	if err != nil {
 		return err
 	}
+	// The usual end: init is dead, and nobody else was left.
+	if !c.j.Init.alive() && cg.RemoveEmpty() {
+		c.reapInit()
+		return nil
+	}
 	if err := cg.Kill(); err != nil {
 		return fmt.Errorf("killing the cgroup: %w", err)
 	}
