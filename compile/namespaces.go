@@ -152,8 +152,23 @@ func (c *compiler) clone() error {
 	if c.ns.isNew(unix.CLONE_NEWTIME) && !c.lateTime() {
 		c.timeNamespace()
 	}
-	c.add(given("linux.namespaces", len(c.spec.Linux.Namespaces) > 0), &plan.Clone{Types: c.ns.created & cloneKinds, Cgroup: c.cgroupFD})
+	c.add(given("linux.namespaces", len(c.spec.Linux.Namespaces) > 0), &plan.Clone{Types: c.cloneTypes(), Cgroup: c.cgroupFD})
 	return nil
+}
+
+// cloneTypes are the namespaces that the clone step makes.
+func (c *compiler) cloneTypes() uint64 {
+	types := c.ns.created & cloneKinds
+	if c.lateIPC() {
+		types &^= unix.CLONE_NEWIPC
+	}
+	return types
+}
+
+// lateIPC: the message queues of an ipc namespace belong to whoever made it; before init has taken an id of its user namespace that
+// would be nobody.
+func (c *compiler) lateIPC() bool {
+	return c.ns.isNew(unix.CLONE_NEWIPC) && c.ns.own(unix.CLONE_NEWUSER)
 }
 
 // lateTime: without root privileges a time namespace can be made only inside the new user namespace, by init itself, which enters it
@@ -224,6 +239,9 @@ func (c *compiler) identity() error {
 		c.add(c.ns.origins[unix.CLONE_NEWUSER], become)
 	}
 	c.add("", &plan.Setsid{})
+	if c.lateIPC() {
+		c.add(c.ns.origins[unix.CLONE_NEWIPC], &plan.Unshare{Types: unix.CLONE_NEWIPC})
+	}
 	if c.ns.isNew(unix.CLONE_NEWTIME) && c.lateTime() {
 		c.timeNamespace()
 	}
