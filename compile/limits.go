@@ -18,12 +18,12 @@ func LimitWords(r *specs.LinuxResources) []string {
 		w.add("at most %d processes", *r.Pids.Limit)
 	}
 	if n := len(r.Devices); n > 0 {
-		w.add("%d device rules", n)
+		w.add("%s", count(n, "device rule"))
 	}
 	if b := r.BlockIO; b != nil {
 		w.number("block I/O weight", b.Weight)
 		if n := len(b.ThrottleReadBpsDevice) + len(b.ThrottleWriteBpsDevice) + len(b.ThrottleReadIOPSDevice) + len(b.ThrottleWriteIOPSDevice); n > 0 {
-			w.add("%d block I/O throttles", n)
+			w.add("%s", count(n, "block I/O throttle"))
 		}
 	}
 	for _, h := range r.HugepageLimits {
@@ -84,6 +84,7 @@ func (w *words) cpu(c *specs.LinuxCPU) {
 	w.number("CPU period in µs", c.Period)
 	w.number("CPU burst in µs", c.Burst)
 	w.number("CPU realtime runtime in µs", c.RealtimeRuntime)
+	w.number("CPU realtime period in µs", c.RealtimePeriod)
 	w.number("CPU idle", c.Idle)
 	if c.Cpus != "" {
 		w.add("CPUs %s", c.Cpus)

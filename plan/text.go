@@ -97,6 +97,16 @@ func mountDetails(set, clearing, recSet, recClear, propagation uint64, options [
 	return " (" + strings.Join(parts, ", ") + ")"
 }
 
+var flagBits = []bit{
+	{MountTmpCopyUp, "tmpcopyup"}, {MountSourceNofollow, "src-nofollow"}, {MountTargetNofollow, "dest-nofollow"},
+	{MountCopySymlink, "copy-symlink"}, {MountOptional, "if it is there"},
+}
+
+// flagNames names the Mount* flags that the rest of a step's text does not show.
+func flagNames(flags uint32) []string {
+	return bitNames(uint64(flags&^(MountRecursive|MountRealDir)), flagBits)
+}
+
 func propagationText(flags uint64) string {
 	name := strings.Join(bitNames(flags&^unix.MS_REC, propagationBits), "+")
 	if flags&unix.MS_REC != 0 {
@@ -168,8 +178,12 @@ func (s *Propagation) Text() string { return "make all mounts " + propagationTex
 func (s *Root) Text() string        { return fmt.Sprintf("take %s as the root filesystem", s.Path) }
 
 func (s *Mount) Text() string {
-	return fmt.Sprintf("mount %s on %s%s", s.FSType, s.Target,
-		mountDetails(s.Attr, 0, s.RecSet, s.RecClear, s.Propagation, s.Options))
+	what := s.FSType
+	if strings.HasPrefix(s.Source, "/") {
+		what += " " + s.Source
+	}
+	return fmt.Sprintf("mount %s on %s%s", what, s.Target,
+		mountDetails(s.Attr, 0, s.RecSet, s.RecClear, s.Propagation, append(flagNames(s.Flags), s.Options...)))
 }
 
 func (s *Bind) Text() string {
@@ -178,7 +192,7 @@ func (s *Bind) Text() string {
 		verb = "bind recursively"
 	}
 	return fmt.Sprintf("%s %s on %s%s", verb, s.Source, s.Target,
-		mountDetails(s.AttrSet, s.AttrClear, s.RecSet, s.RecClear, s.Propagation, nil))
+		mountDetails(s.AttrSet, s.AttrClear, s.RecSet, s.RecClear, s.Propagation, flagNames(s.Flags)))
 }
 
 func (s *Remount) Text() string {
@@ -259,10 +273,24 @@ func (s *Capset) Text() string {
 }
 
 func (s *Ambient) Text() string { return "set ambient capabilities: " + capCount(s.Caps) }
-func (s *Seccomp) Text() string { return "install the seccomp filter: " + s.Rules }
+
+func (s *Seccomp) Text() string {
+	text := "install the seccomp filter: " + s.Rules
+	if s.Flags != 0 {
+		text += fmt.Sprintf(", flags %#x", s.Flags)
+	}
+	if s.Notify != 0 {
+		text += ", its listener handed over"
+	}
+	return text
+}
 
 func (s *Hook) Text() string {
-	return fmt.Sprintf("run the %s hook %s in the container", s.Kind, s.Path)
+	text := fmt.Sprintf("run the %s hook %s in the container", s.Kind, s.Path)
+	if s.Timeout != 0 {
+		text += fmt.Sprintf(", at most %d s", s.Timeout)
+	}
+	return text
 }
 
 func (s *OwnStdio) Text() string  { return fmt.Sprintf("give stdio to uid %d", s.UID) }
@@ -300,8 +328,17 @@ func (s *CgroupJoin) Text() string { return "move the init process into the cgro
 
 func (s *OpenTree) Text() string {
 	text := "open the mount source " + s.Path
+	if s.Recursive {
+		text += " with what is mounted below"
+	}
+	if s.Nofollow {
+		text += ", no symlink followed"
+	}
 	if len(s.UIDs) > 0 || len(s.GIDs) > 0 {
 		text += fmt.Sprintf(", idmapped uids %s gids %s", idMapsText(s.UIDs), idMapsText(s.GIDs))
+	}
+	if s.MapRecursive {
+		text += " recursively"
 	}
 	return text
 }
