@@ -71,12 +71,12 @@ stage-test: ## run the C stage's tests, plain and with ASan and UBSan
 .PHONY: integration
 integration: $(ZBOX_BUILT) ## run the integration tests on RUNTIME (bin/zbox); needs root
 	@tools/deps.sh test
-	RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS)' -count=1 ./tests/integration/...
+	RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS)' -count=1 -p 1 -timeout 15m ./tests/integration/...
 
 .PHONY: integration-v2
 integration-v2: $(ZBOX_BUILT) ## run them again in a private mount view with cgroup v2 only
 	@tools/deps.sh test
-	V2VIEW=1 RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS)' -count=1 ./tests/integration/...
+	V2VIEW=1 RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS)' -count=1 -p 1 -timeout 15m ./tests/integration/...
 
 .PHONY: validation
 validation: $(ZBOX_BUILT) ## run the runtime-tools validation suite on RUNTIME; needs root

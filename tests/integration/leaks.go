@@ -69,6 +69,26 @@ func reapAdopted() {
 	}
 }
 
+// keepReaping reaps adopted processes in the background until the returned function is called.
+func keepReaping() func() {
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(5 * time.Millisecond):
+				reapAdopted()
+			}
+		}
+	}()
+	return func() {
+		close(stop)
+		<-done
+	}
+}
+
 func children() []int {
 	var pids []int
 	lists, _ := filepath.Glob("/proc/self/task/*/children")

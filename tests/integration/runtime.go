@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -117,19 +116,8 @@ func (r *Runtime) DoCommand(cmd *exec.Cmd) Result {
 // and so the container's first process, from going away.
 func (r *Runtime) doReaping(cmd *exec.Cmd) Result {
 	r.t.Helper()
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			select {
-			case <-stop:
-				return
-			case <-time.After(5 * time.Millisecond):
-				reapAdopted()
-			}
-		}
-	}()
-	defer func() { close(stop); <-done }()
+	stop := keepReaping()
+	defer stop()
 	return r.DoCommand(cmd)
 }
 
