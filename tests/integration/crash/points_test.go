@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -41,6 +42,9 @@ func choose(seen trace, who actor) []point {
 	return chosen
 }
 
+// poststopped is the file that the poststop hook makes in the bundle.
+const poststopped = "poststopped"
+
 // newBundle has one of everything that zbox does for a container in the host's world.
 func newBundle(t *testing.T) *integration.Bundle {
 	return integration.NewBundle(t, integration.Sleep, func(s *specs.Spec) {
@@ -54,7 +58,8 @@ func newBundle(t *testing.T) *integration.Bundle {
 			Syscalls:      []specs.LinuxSyscall{{Names: []string{"reboot"}, Action: specs.ActErrno}},
 		}
 		hook := []specs.Hook{{Path: "/bin/true"}}
-		s.Hooks = &specs.Hooks{CreateRuntime: hook, CreateContainer: hook, StartContainer: hook, Poststart: hook, Poststop: hook}
+		s.Hooks = &specs.Hooks{CreateRuntime: hook, CreateContainer: hook, StartContainer: hook, Poststart: hook}
+		s.Hooks.Poststop = []specs.Hook{{Path: "/bin/touch", Args: []string{"touch", poststopped}}} // in the bundle
 	})
 }
 
@@ -65,6 +70,7 @@ type command struct {
 	prepare func(t *testing.T, r *integration.Runtime, b *integration.Bundle) (id string, args []string, stage int)
 	// atLeast is how many points of each actor there are at least: a test that kills nothing proves nothing.
 	atLeast map[actor]int
+	created bool // prepare makes a container
 }
 
 func create(t *testing.T, r *integration.Runtime, b *integration.Bundle) (string, []string, int) {
@@ -95,23 +101,23 @@ func deleteForce(t *testing.T, r *integration.Runtime, b *integration.Bundle) (s
 }
 
 func TestKillDuringCreate(t *testing.T) {
-	testKills(t, command{"create", create, map[actor]int{zbox: 30, stage: 40}})
+	testKills(t, command{name: "create", prepare: create, atLeast: map[actor]int{zbox: 30, stage: 40}})
 }
 
 func TestKillDuringStart(t *testing.T) {
-	testKills(t, command{"start", start, map[actor]int{zbox: 8, stage: 6}})
+	testKills(t, command{name: "start", prepare: start, atLeast: map[actor]int{zbox: 8, stage: 6}, created: true})
 }
 
 func TestKillDuringRun(t *testing.T) {
-	testKills(t, command{"run", run, map[actor]int{zbox: 25, stage: 40}})
+	testKills(t, command{name: "run", prepare: run, atLeast: map[actor]int{zbox: 25, stage: 40}})
 }
 
 func TestKillDuringExec(t *testing.T) {
-	testKills(t, command{"exec", exec, map[actor]int{zbox: 10, stage: 8}})
+	testKills(t, command{name: "exec", prepare: exec, atLeast: map[actor]int{zbox: 10, stage: 8}, created: true})
 }
 
 func TestKillDuringDelete(t *testing.T) {
-	testKills(t, command{"delete", deleteForce, map[actor]int{zbox: 5}})
+	testKills(t, command{name: "delete", prepare: deleteForce, atLeast: map[actor]int{zbox: 5}, created: true})
 }
 
 // testKills kills zbox and the stage at each chosen point of a command; after each, one `delete --force` must leave nothing.
@@ -156,6 +162,11 @@ func killAndDelete(t *testing.T, c command, b *integration.Bundle, p point, look
 		lookAt(t, r, id)
 	}
 	deleteOnce(t, r, b, id)
+	// A created container's hooks are run at least once, whichever delete was killed.
+	if _, err := os.Stat(filepath.Join(b.Dir, poststopped)); err != nil && c.created {
+		t.Errorf("poststop hook: %v", err)
+	}
+	_ = os.Remove(filepath.Join(b.Dir, poststopped))
 	return seen.Killed
 }
 
@@ -178,6 +189,12 @@ func lookAt(t *testing.T, r *integration.Runtime, id string) {
 // deleteOnce deletes by force and looks for everything that it might have left.
 func deleteOnce(t *testing.T, r *integration.Runtime, b *integration.Bundle, id string) {
 	t.Helper()
+	deleteOnceKeeping(t, r, b, id, 0)
+}
+
+// deleteOnceKeeping is deleteOnce; somebody else waits for the process keep.
+func deleteOnceKeeping(t *testing.T, r *integration.Runtime, b *integration.Bundle, id string, keep int) {
+	t.Helper()
 	cmd := r.Command("delete", "--force", id)
 	out, err := os.Create(filepath.Join(t.TempDir(), "output"))
 	if err != nil {
@@ -191,7 +208,7 @@ func deleteOnce(t *testing.T, r *integration.Runtime, b *integration.Bundle, id 
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	integration.Eventually(t, "delete --force has ended", func() bool {
-		reap(cmd.Process.Pid)
+		reap(cmd.Process.Pid, keep)
 		select {
 		case err = <-done:
 			return true
@@ -202,21 +219,21 @@ func deleteOnce(t *testing.T, r *integration.Runtime, b *integration.Bundle, id 
 	if text, _ := os.ReadFile(out.Name()); err != nil || len(text) > 0 {
 		t.Errorf("delete --force: %v, output %q", err, text)
 	}
-	integration.Eventually(t, "all processes are gone", func() bool { return reap(0) == 0 })
+	integration.Eventually(t, "all processes are gone", func() bool { return reap(keep) == 0 })
 	for _, left := range leftovers(r, b, id) {
 		t.Errorf("left behind: %s", left)
 	}
 }
 
-// reap takes the exit status of the test's dead children, but not that of process keep, and counts the living ones.
-func reap(keep int) int {
+// reap takes the exit status of the test's dead children, but not of those to keep, and counts the living ones.
+func reap(keep ...int) int {
 	living := 0
 	lists, _ := filepath.Glob("/proc/self/task/*/children")
 	for _, list := range lists {
 		text, _ := os.ReadFile(list)
 		for field := range strings.FieldsSeq(string(text)) {
 			pid, _ := strconv.Atoi(field)
-			if pid == keep {
+			if slices.Contains(keep, pid) {
 				continue
 			}
 			if reaped, err := unix.Wait4(pid, nil, unix.WNOHANG, nil); reaped != pid && !errors.Is(err, unix.ECHILD) {
@@ -236,7 +253,7 @@ func leftovers(r *integration.Runtime, b *integration.Bundle, id string) []strin
 	}
 	known := map[string]bool{
 		filepath.Join(r.Root, ".seccomp"): true, filepath.Join(b.Dir, "config.json"): true, b.Rootfs(): true,
-		filepath.Join(b.Dir, "pid"): true,
+		filepath.Join(b.Dir, "pid"): true, filepath.Join(b.Dir, poststopped): true,
 	}
 	for _, pattern := range patterns {
 		found, _ := filepath.Glob(pattern)
