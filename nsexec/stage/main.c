@@ -42,14 +42,15 @@ static const void *map_plan(int fd)
 	return plan;
 }
 
-/* One record from zbox, with up to ZB_MAX_RIGHTS descriptors. Where they land is checked: the kernel hands out the lowest free
- * numbers in order, and nothing is open above the report socket. Returns how many came. */
+/* One record from zbox, with up to ZB_MAX_RIGHTS descriptors. Where they land is checked: the kernel hands out the
+ * lowest free numbers in order, and nothing is open above the report socket. Returns how many came. */
 static int take_descriptors(int next, int *total)
 {
 	struct zb_ack record;
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(ZB_MAX_RIGHTS * sizeof(int))];
 	struct iovec data = {.iov_base = &record, .iov_len = sizeof(record)};
-	struct msghdr msg = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct msghdr msg = {
+		.msg_iov = &data, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
 	ssize_t n;
 	do {
 		n = recvmsg(stage.report_fd, &msg, MSG_CMSG_CLOEXEC);
@@ -57,7 +58,8 @@ static int take_descriptors(int next, int *total)
 	if (n == 0)
 		_exit(1); /* zbox gave up before there was a plan */
 	const struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-	if (n != sizeof(record) || record.kind != ZB_ACK_PLAN || !c || c->cmsg_type != SCM_RIGHTS || msg.msg_flags & MSG_CTRUNC)
+	if (n != sizeof(record) || record.kind != ZB_ACK_PLAN || !c || c->cmsg_type != SCM_RIGHTS ||
+		msg.msg_flags & MSG_CTRUNC)
 		fail(EPROTO, "receive the plan");
 	int count = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
 	for (int i = 0; i < count; i++) {
