@@ -28,7 +28,8 @@ func (c *Container) status() Status {
 	alive := c.j.Init.alive()
 	switch {
 	case c.j.Phase == phaseCreating:
-		if c.j.Worker.alive() {
+		// Who holds the lock knows that the worker is gone, even while it is still dying.
+		if c.lock == nil && c.j.Worker.alive() {
 			return Creating
 		}
 		return Stopped
