@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/bxrne/zbox/tests/integration"
@@ -76,11 +77,18 @@ func (s *swapper) Stop() {
 // finds half-way, but some rounds have to run.
 func race(t *testing.T, r *integration.Runtime, b *integration.Bundle, one, other string, ran func(integration.Result)) {
 	t.Helper()
+	raceRenewed(t, r, b, one, other, func(int) {}, ran)
+}
+
+// raceRenewed is race with a change of the bundle before every round.
+func raceRenewed(t *testing.T, r *integration.Runtime, b *integration.Bundle, one, other string, renew func(round int), ran func(integration.Result)) {
+	t.Helper()
 	id := r.ID("race")
-	b.PlaceCgroup(id)
+	b.Change(func(s *specs.Spec) { s.Linux.CgroupsPath = "/" + id })
 	s := swap(t, one, other)
 	rounds, successes, refusal := 0, 0, ""
 	for begun := time.Now(); !t.Failed() && (rounds < raceFloor || (rounds < raceRounds && time.Since(begun) < raceTime)); rounds++ {
+		renew(rounds)
 		s.bursts.Store(rounds%4 != 0)
 		res := r.Do("run", "--bundle", b.Dir, id)
 		if res.Code == 0 {

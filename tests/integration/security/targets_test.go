@@ -1,6 +1,7 @@
 package security
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -58,40 +59,57 @@ func TestMountTargetsAreResolvedInTheRoot_CVE_2019_18837(t *testing.T) {
 	})
 }
 
-// raceOnTarget mounts a tmpfs at /vol/dir/BELOW while another container swaps /vol/dir for a link to the victim.
-func raceOnTarget(t *testing.T, below string) {
+// raceOnTargets mounts tmpfs at /vol/dir/BELOW/0 and so on while another container swaps /vol/dir for a link to the victim.
+// Many targets are many chances. With renew every round has targets that were never there before.
+func raceOnTargets(t *testing.T, below string, renew bool) {
 	t.Helper()
+	const targets = 12
 	r := integration.New(t)
 	v := newVictim(t)
-	mkdir(t, filepath.Join(v.path, "there"))
-	v.before = describeTree(t, v.path)
 	volume := filepath.Join(t.TempDir(), "volume")
-	mkdir(t, filepath.Join(volume, "dir", "there"))
-	symlink(t, v.path, filepath.Join(volume, "link"))
-	b := integration.NewBundle(t, integration.Mount(bindAt(volume, "/vol"), tmpfsAt("/vol/dir/"+below)), integration.Args("/bin/cat", "/proc/self/mountinfo"))
+	symlink(t, v.path, filepath.Join(mkdir(t, volume), "link"))
+	mkdir(t, filepath.Join(volume, "dir"))
+	b := integration.NewBundle(t, integration.Mount(bindAt(volume, "/vol")), integration.Args("/bin/cat", "/proc/self/mountinfo"))
 	mkdir(t, b.Rootfs("vol"))
-	// The link's own target inside of the root, so that a runtime that follows it in the root has somewhere to go.
-	mkdir(t, b.Rootfs(v.path, "there"))
-
-	inside := []string{"/vol/dir/" + below, "/vol/link/" + below, filepath.Join(v.path, below)}
-	race(t, r, b, filepath.Join(volume, "dir"), filepath.Join(volume, "link"), func(res integration.Result) {
-		found := false
+	mkdir(t, b.Rootfs(v.path)) // the link's target inside of the root, so that a runtime that follows it there has somewhere to go
+	for n := range targets {
+		for _, dir := range []string{filepath.Join(volume, "dir"), v.path, b.Rootfs(v.path)} {
+			if !renew {
+				mkdir(t, filepath.Join(dir, below, fmt.Sprint(n)))
+			}
+		}
+		b.Spec.Mounts = append(b.Spec.Mounts, specs.Mount{})
+	}
+	v.before = describeTree(t, v.path)
+	mounts := b.Spec.Mounts[len(b.Spec.Mounts)-targets:]
+	raceRenewed(t, r, b, filepath.Join(volume, "dir"), filepath.Join(volume, "link"), func(round int) {
+		for n := range mounts {
+			mounts[n] = tmpfsAt(fmt.Sprintf("/vol/dir/%s/%d", below, n))
+			if renew {
+				mounts[n] = tmpfsAt(fmt.Sprintf("/vol/dir/%s/%d/%d", below, round, n))
+			}
+		}
+		b.Change()
+	}, func(res integration.Result) {
+		inside := 0
 		for line := range strings.Lines(res.Stdout) {
 			m := report.ParseMount(line)
-			found = found || m.Source == "attack" && slices.Contains(inside, m.Point)
+			if m.Source == "attack" && (strings.HasPrefix(m.Point, "/vol/") || strings.HasPrefix(m.Point, v.path)) {
+				inside++
+			}
 		}
-		if !found {
-			t.Errorf("the tmpfs is not inside of the container: %s", res.Stdout)
+		if inside != targets {
+			t.Errorf("%d tmpfs are inside of the container, want %d: %s", inside, targets, res.Stdout)
 		}
 	})
 	v.unchanged()
 	notMountedOn(t, volume)
 }
 
-func TestMountTargetSurvivesASwap_CVE_2021_30465(t *testing.T) { raceOnTarget(t, "there") }
+func TestMountTargetSurvivesASwap_CVE_2021_30465(t *testing.T) { raceOnTargets(t, "there", false) }
 
 func TestMissingMountTargetIsNeverMadeOnTheHost_CVE_2024_45310(t *testing.T) {
-	raceOnTarget(t, "made/in/the/race")
+	raceOnTargets(t, "made/in/the/race", true)
 }
 
 // crun's krun handler wrote a file of its own into the root file system, through a link of the image.
