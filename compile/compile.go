@@ -73,6 +73,7 @@ func (c *compiler) create() error {
 		c.paths,
 		c.rootAttributes,
 		c.processSetup,
+		c.journalLate,
 		c.waitStart,
 		c.startHooks,
 		c.lockDown,

@@ -103,6 +103,9 @@ func parseOptions(words []string) (options, error) {
 }
 
 func (o *options) addData(word string) error {
+	if word == "idmap=" || word == "ridmap=" {
+		return fmt.Errorf("options: %s names no ranges", word)
+	}
 	if rest, ok := strings.CutPrefix(word, "idmap="); ok {
 		o.idmap, o.idmapData = true, rest
 		return nil

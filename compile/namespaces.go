@@ -198,6 +198,9 @@ func (c *compiler) timeNamespace() {
 
 // hostHalf is what the host does for the new init process while it waits. The journal comes first: from then on a clean-up knows it.
 func (c *compiler) hostHalf() error {
+	if c.journalsLate() {
+		return nil
+	}
 	c.add("", &plan.Journal{})
 	if c.ns.isNew(unix.CLONE_NEWUSER) {
 		c.add("linux.uidMappings", &plan.MapIDs{
@@ -211,6 +214,22 @@ func (c *compiler) hostHalf() error {
 		c.add(fmt.Sprintf("linux.netDevices[%q]", name), &plan.NetDevice{Device: name, NewName: c.spec.Linux.NetDevices[name].Name})
 	}
 	c.intelRdt()
+	return nil
+}
+
+// journalsLate: when the host has nothing to do but to write the journal, init need not wait for it before its own work. Until it
+// gets to journalLate it has done nothing that outlives it, and a zbox that died meanwhile ends it there.
+func (c *compiler) journalsLate() bool {
+	joins := c.req.CgroupPath != "" && !c.req.CloneIntoCgroup
+	linux := c.spec.Linux
+	return !joins && !c.ns.isNew(unix.CLONE_NEWUSER) && len(linux.NetDevices) == 0 && linux.IntelRdt == nil && c.spec.Hooks == nil
+}
+
+// journalLate comes before anything of the user's runs.
+func (c *compiler) journalLate() error {
+	if c.journalsLate() {
+		c.add("", &plan.Journal{})
+	}
 	return nil
 }
 

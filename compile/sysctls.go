@@ -57,7 +57,7 @@ func (c *compiler) checkSysctl(key string) error {
 		if c.ns.own(kind) {
 			return nil
 		}
-		return fmt.Errorf("needs a %s namespace of the container's own", name)
+		return fmt.Errorf("belongs to the %s namespace, which is the host's", name)
 	}
 	switch {
 	case slices.Contains(ipcSysctls, key), strings.HasPrefix(key, "fs.mqueue."):
