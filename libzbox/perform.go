@@ -167,6 +167,8 @@ func (p *performer) report(r plan.Report, file *os.File) (bool, error) {
 	case plan.ReportCloned:
 		p.pid = r.Value
 		p.stage.Reap()
+		// As soon as there is a process, not only when the plan insists on it: meanwhile the stage works on.
+		return false, p.recordInit()
 	case plan.ReportSync:
 		if err := p.hostSteps(r.Step); err != nil {
 			return true, err
@@ -304,7 +306,7 @@ func (p *performer) closeHanded() {
 
 // recordInit writes the new init process to the journal.
 func (p *performer) recordInit() error {
-	if !p.journal {
+	if !p.journal || p.container.j.Init.Pid == p.pid {
 		return nil
 	}
 	id, err := identify(p.pid)

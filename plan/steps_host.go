@@ -65,8 +65,8 @@ type OpenStart struct {
 	FD FD
 }
 
-// Journal writes the new init process to the container's state, so that `delete --force` finds it from then on. It always is the
-// first step behind Clone.
+// Journal makes sure that the new init process is in the container's state, so that `delete --force` finds it from then on. It comes
+// before anything that outlives the process, hooks of the runtime included.
 type Journal struct{}
 
 // MapIDs writes uid_map, gid_map and setgroups of the container's new user namespace.
