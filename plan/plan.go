@@ -7,7 +7,9 @@ package plan
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Plan is a compiled container: what will be done, in which order, and which JSON field asked for it.
@@ -104,7 +106,22 @@ func (p *Plan) String() string {
 		if _, ok := s.(HostStep); ok {
 			where = "host"
 		}
-		fmt.Fprintf(&b, "%3d  %-5s  %-14s  %s  [%s]\n", i+1, where, s.Name(), s.Text(), p.Origins[i])
+		fmt.Fprintf(&b, "%3d  %-5s  %-14s  %s  [%s]\n", i+1, where, s.Name(), oneLine(s.Text()), oneLine(p.Origins[i]))
+	}
+	return b.String()
+}
+
+// oneLine escapes what would end the line or steer a terminal.
+func oneLine(text string) string {
+	var b strings.Builder
+	for len(text) > 0 {
+		r, size := utf8.DecodeRuneInString(text)
+		if strconv.IsPrint(r) && (r != utf8.RuneError || size > 1) {
+			b.WriteString(text[:size])
+		} else {
+			b.WriteString(strings.Trim(strconv.Quote(text[:size]), `"`))
+		}
+		text = text[size:]
 	}
 	return b.String()
 }
