@@ -44,6 +44,7 @@ int plan_fd(int32_t number);                                   /* the descriptor
 /* report.c */
 void send_report(enum zb_report_kind kind, int32_t value, int fd);
 void warn(int error, const char *what, const char *name);
+void pass_gate(void); /* waits until the outer process has reported init and is gone */
 void wait_go(void);
 _Noreturn void fail_pieces(int error, const char *const *pieces);
 /* The one way to die: reports the step that runs, the error and the joined strings, and exits. */
