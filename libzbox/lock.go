@@ -109,20 +109,25 @@ func (r *Runtime) makeStateDir(id string) (*Container, error) {
 		} else if err != nil {
 			return nil, fmt.Errorf("making the state directory %s: %w", dir, err)
 		}
-		lock, _, err := r.flock(id, unix.LOCK_EX)
-		if errors.Is(err, ErrNotExist) {
-			continue
+		c, err := r.claim(id)
+		if !errors.Is(err, ErrNotExist) {
+			return c, err
 		}
-		if err != nil {
-			return nil, err
-		}
-		c := &Container{runtime: r, dir: dir, lock: lock}
-		if unix.Access(filepath.Join(dir, journalFile), unix.F_OK) == nil {
-			c.unlock()
-			return nil, ErrExist
-		}
-		return c, nil
 	}
+}
+
+// claim locks a state directory that was just made, unless it is another one's by now.
+func (r *Runtime) claim(id string) (*Container, error) {
+	lock, dir, err := r.flock(id, unix.LOCK_EX)
+	if err != nil {
+		return nil, err
+	}
+	c := &Container{runtime: r, dir: dir, lock: lock}
+	if unix.Access(filepath.Join(dir, journalFile), unix.F_OK) == nil {
+		c.unlock()
+		return nil, ErrExist
+	}
+	return c, nil
 }
 
 func ignoringEINTR(call func() error) error {
