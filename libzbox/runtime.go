@@ -75,12 +75,31 @@ func (r *Runtime) makeRoot() error {
 	}
 	switch {
 	case errors.Is(err, unix.EEXIST):
-		return nil
+		return r.checkRoot()
 	case err != nil:
 		return fmt.Errorf("making the state directory %s: %w", r.opts.Root, err)
 	}
 	if err := os.Chmod(r.opts.Root, 0o700|os.ModeSticky); err != nil {
 		return fmt.Errorf("restricting the state directory: %w", err)
+	}
+	return nil
+}
+
+// checkRoot refuses a directory that somebody else could have filled: its state files decide what zbox kills and removes.
+func (r *Runtime) checkRoot() error {
+	var st unix.Stat_t
+	if err := unix.Lstat(r.opts.Root, &st); err != nil {
+		return fmt.Errorf("looking at the state directory %s: %w", r.opts.Root, err)
+	}
+	switch {
+	case st.Mode&unix.S_IFMT == unix.S_IFLNK:
+		return nil // the owner of the link's place chose it
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR:
+		return fmt.Errorf("--root: %s is not a directory", r.opts.Root)
+	case st.Mode&0o022 != 0:
+		return fmt.Errorf("--root: others may write to %s (mode %04o): `chmod go-w` it, or choose another directory", r.opts.Root, st.Mode&0o7777)
+	case st.Uid != 0 && int(st.Uid) != os.Geteuid():
+		return fmt.Errorf("--root: %s belongs to uid %d, not to the caller", r.opts.Root, st.Uid)
 	}
 	return nil
 }
