@@ -58,12 +58,11 @@ func filterKey(profile *specs.LinuxSeccomp) (string, error) {
 // readCachedFilter reads a cache entry: the hash of the filter, then the filter. One that is damaged, or that another user could
 // have written, is as good as none.
 func readCachedFilter(path string) ([]byte, bool) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, false
 	}
-	f := os.NewFile(uintptr(fd), path)
-	defer f.Close()
+	defer unix.Close(fd)
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Mode&0o022 != 0 || int(st.Uid) != os.Geteuid() {
 		return nil, false
@@ -73,7 +72,7 @@ func readCachedFilter(path string) ([]byte, bool) {
 		return nil, false
 	}
 	data := make([]byte, st.Size)
-	if n, err := f.Read(data); err != nil || n != len(data) {
+	if n, err := unix.Read(fd, data); err != nil || n != len(data) {
 		return nil, false
 	}
 	sum := sha256.Sum256(data[sha256.Size:])
