@@ -45,6 +45,10 @@ func TestStepFields(t *testing.T) {
 				FSType: "tmpfs", Source: "tmpfs", Options: []string{"mode=755"}, Target: "/m", Flags: plan.MountRealDir,
 				Attr: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC,
 			}},
+		{"cgroup v2 may not be behind a symlink", mounts(fsMount("cgroup")).and(namespacesOf(specs.MountNamespace, specs.CgroupNamespace)),
+			&plan.Mount{FSType: "cgroup2", Source: "cgroup", Target: "/m", Flags: plan.MountRealDir}},
+		{"the host's cgroups are read-only for a user namespace (CVE-2023-25809)", change(rootless).and(euid(0), mounts(fsMount("cgroup", "rw"))),
+			&plan.Bind{Source: "/sys/fs/cgroup", FD: plan.NoFD, Target: "/m", AttrSet: unix.MOUNT_ATTR_RDONLY}},
 		{"a hook's name is its first argument", spec(func(s *specs.Spec) { s.Hooks = &specs.Hooks{StartContainer: []specs.Hook{hook}} }),
 			&plan.Hook{Kind: "startContainer", Path: "/h", Args: []string{"/h"}, FD: plan.NoFD, StateHead: "{", StateTail: "}"}},
 		{"a hook with everything", spec(func(s *specs.Spec) { s.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{full}} }), &plan.Hook{
@@ -70,6 +74,9 @@ func TestStepFields(t *testing.T) {
 			&plan.Device{Path: "/dev/null", Mode: unix.S_IFCHR | 0o666, Major: 1, Minor: 3, Bind: "/dev/null"}},
 		{"a resctrl class of its own name", linux(func(l *specs.Linux) { l.IntelRdt = &specs.LinuxIntelRdt{ClosID: "c", EnableMonitoring: true} }),
 			&plan.IntelRdt{ClosID: "c", Monitoring: true}},
+		{"a capability that zbox itself has not is left out", process(func(p *specs.Process) {
+			p.Capabilities = &specs.LinuxCapabilities{Bounding: []string{"CAP_CHOWN", "CAP_KILL"}}
+		}).and(func(r *Request) { r.Facts.Caps = 1 }), &plan.Bounding{Keep: 1}},
 		{"no capabilities at all", nil, &plan.Capset{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
 )
 
@@ -189,7 +188,7 @@ func (e *encoder) stringList(list []string) error {
 
 func (e *encoder) finish(total, count, preserve uint32) ([]byte, error) {
 	base := len(e.buf)
-	if base+len(e.pool) > min(MaxSize, math.MaxUint32) {
+	if base+len(e.pool) > MaxSize {
 		return nil, errTooLarge
 	}
 	le := binary.LittleEndian

@@ -242,6 +242,16 @@ func TestEncodeRefusesManySteps(t *testing.T) {
 	}
 }
 
+// What is written behind the last field counts, too.
+func TestPaddingCounts(t *testing.T) {
+	p := &Plan{}
+	p.Add("", &Root{Path: strings.Repeat("x", MaxSize-headerSize-stepSize-12-1)})
+	data, err := p.Encode()
+	if err == nil || err.Error() != "plan larger than 16 MiB" || data != nil {
+		t.Errorf("got %d bytes, %v", len(data), err)
+	}
+}
+
 func TestLargestPlan(t *testing.T) {
 	// header, one record with one reference, then the string and its NUL
 	fits := MaxSize - headerSize - stepSize - 8 - 1
