@@ -17,8 +17,11 @@ import (
 // killTimeout bounds the wait for killed processes to end, in milliseconds.
 const killTimeout = 10_000
 
-// lockPoll is how often delete --force looks whether the holder of a container's lock is gone.
-const lockPoll = 2 * time.Millisecond
+// delete --force looks every lockPoll whether the holder of a container's lock is gone, and gives up after lockPatience.
+const (
+	lockPoll     = 2 * time.Millisecond
+	lockPatience = 30 * time.Second
+)
 
 // Delete removes a stopped container. With force it kills what still runs, cleans up after a create or start that was killed
 // at any moment, and a container that does not exist is no error.
@@ -77,18 +80,19 @@ func (r *Runtime) lockToDelete(id string, force bool) (*Container, error) {
 	if force {
 		how |= unix.LOCK_NB
 	}
-	for {
+	for end := time.Now().Add(lockPatience); ; {
 		lock, dir, err := r.flock(id, how)
 		if err == nil {
 			return &Container{runtime: r, dir: dir, lock: lock}, nil
 		}
-		if !errors.Is(err, unix.EWOULDBLOCK) {
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
 			return nil, err
 		}
 		if err := r.interrupt(id); err != nil {
 			return nil, err
 		}
-		time.Sleep(lockPoll) // another holder than these has soon done
+		// Another holder than these has soon done. Waiting in flock(2) would wait for a create that hangs before it says who it is.
+		time.Sleep(lockPoll) //nolint:forbidigo // the kernel offers no flock with a deadline
 	}
 }
 

@@ -111,7 +111,13 @@ func TestCommandsOnOneIDAtOnce(t *testing.T) {
 	b.PlaceCgroup(id)
 	create, start, state := []string{"create", "--bundle", b.Dir, id}, []string{"start", id}, []string{"state", id}
 	commands := [][][]string{
-		{create}, {create}, {create}, {start}, {start}, {state}, {{"kill", id, "KILL"}, {"delete", id}},
+		{create},
+		{create},
+		{create},
+		{start},
+		{start},
+		{state},
+		{{"kill", id, "KILL"}, {"delete", id}},
 		{{"delete", "--force", id}, state, state, state, state, state, state, state, state, state},
 	}
 	const rounds = 30
