@@ -90,6 +90,40 @@ func waitFor(cmd *osexec.Cmd, already bool) error {
 	return cmd.Wait()
 }
 
+// A foreground run is the parent of its container, but works on it no longer: delete --force ends the container only.
+func TestDeleteForceLeavesAForegroundRunAlone(t *testing.T) {
+	r := integration.New(t)
+	b := integration.NewBundle(t, integration.Shell("echo > /tmp/started; exec sleep 1000"))
+	cmd := r.RunCommand(b)
+	id := cmd.Args[len(cmd.Args)-1]
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	integration.Eventually(t, "the process runs", func() bool { _, err := os.Stat(b.Rootfs("tmp", "started")); return err == nil })
+	r.Must("delete", "--force", id)
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 137 {
+		t.Errorf("run: %v, want exit status 137", cmd.ProcessState)
+	}
+}
+
+func TestForegroundRunThatIsKilled(t *testing.T) {
+	r := integration.New(t)
+	b := integration.NewBundle(t, integration.Shell("echo > /tmp/started; exec sleep 1000"))
+	cmd := r.RunCommand(b)
+	id := cmd.Args[len(cmd.Args)-1]
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	integration.Eventually(t, "the process runs", func() bool { _, err := os.Stat(b.Rootfs("tmp", "started")); return err == nil })
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if status := statusOf(t, r, id); status != "running" {
+		t.Errorf("status %s, want running", status)
+	}
+	deleteOnce(t, r, b, id)
+}
+
 // A container that does not get ready keeps nobody else waiting.
 func TestStartThatWaitsForReadinessHoldsNoLock(t *testing.T) {
 	integration.ZboxOnly(t, "looks at the lock")
