@@ -54,8 +54,9 @@ func TestStepFields(t *testing.T) {
 		{"a hook with everything", spec(func(s *specs.Spec) { s.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{full}} }), &plan.Hook{
 			Kind: "createContainer", Path: "/h", Args: []string{"h", "x"}, Env: []string{"A=1"}, Timeout: 9, FD: 0, StateHead: "{", StateTail: "}",
 		}},
-		{"a missing working directory is made", process(func(p *specs.Process) { p.Cwd = "/w" }), &plan.Chdir{Path: "/w", Create: 1}},
-		{"no working directory is the root", process(func(p *specs.Process) { p.Cwd = "" }), &plan.Chdir{Path: "/", Create: 1}},
+		{"a missing working directory is made", process(func(p *specs.Process) { p.Cwd = "/w" }), &plan.Mkdir{Path: "/w"}},
+		{"no working directory is the root", process(func(p *specs.Process) { p.Cwd = "" }), &plan.Chdir{Path: "/"}},
+		{"the root directory is never made", process(func(p *specs.Process) { p.Cwd = "//" }), (*plan.Mkdir)(nil)},
 		{"the umask has nine bits", process(func(p *specs.Process) { p.User.Umask = pointer(uint32(0o7077)) }), &plan.Umask{Mask: 0o077}},
 		{"the last PATH counts", process(func(p *specs.Process) { p.Env = []string{"PATH=/a", "PATH=/b"} }), &plan.Find{Program: "/bin/true", Path: "/b"}},
 		{"no PATH is the usual one", process(func(p *specs.Process) { p.Env = []string{"XPATH=/a"} }),

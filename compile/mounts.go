@@ -306,6 +306,9 @@ func (c *compiler) mountAll() error {
 			c.add(m.origin, s)
 		}
 	}
+	if c.ns.own(unix.CLONE_NEWNS) {
+		c.workingDirectory()
+	}
 	return nil
 }
 
@@ -321,6 +324,7 @@ func (c *compiler) pivot() error {
 	if !c.ns.own(unix.CLONE_NEWNS) {
 		c.add("root.path", &plan.Chroot{Path: c.rootPath()})
 		c.terminal(0)
+		c.workingDirectory()
 		return nil
 	}
 	if c.req.NoPivot {

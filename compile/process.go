@@ -3,6 +3,7 @@ package compile
 import (
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -64,18 +65,28 @@ func (c *compiler) user() error {
 		step.KeepGroups = 1
 	}
 	c.add("process.user", step)
-	cwd := c.process.Cwd
-	if cwd == "" {
-		cwd = "/"
-	}
-	// A missing working directory is made, as runc does.
-	c.add(given("process.cwd", c.process.Cwd != ""), &plan.Chdir{Path: cwd, Create: 1})
+	c.add(given("process.cwd", c.process.Cwd != ""), &plan.Chdir{Path: c.cwd()})
 	umask := uint32(defaultUmask)
 	if u.Umask != nil {
 		umask = *u.Umask
 	}
 	c.add(given("process.user.umask", u.Umask != nil), &plan.Umask{Mask: umask & 0o777})
 	return nil
+}
+
+func (c *compiler) cwd() string {
+	if c.process.Cwd == "" {
+		return "/"
+	}
+	return c.process.Cwd
+}
+
+// workingDirectory makes a missing working directory as root and before anything becomes read-only, as runc does. A process that is
+// executed later gets none made.
+func (c *compiler) workingDirectory() {
+	if cwd := c.cwd(); path.Clean(cwd) != "/" {
+		c.add("process.cwd", &plan.Mkdir{Path: cwd})
+	}
 }
 
 // program finds what is to be executed and closes all that it must not see.

@@ -96,6 +96,8 @@ func (*CloseFDs) Name() string      { return "close_fds" }
 func (*CloseFDs) stage() uint32     { return 46 }
 func (*Exec) Name() string          { return "exec" }
 func (*Exec) stage() uint32         { return 47 }
+func (*Mkdir) Name() string         { return "mkdir" }
+func (*Mkdir) stage() uint32        { return 48 }
 func (*CgroupCreate) Name() string  { return "cgroup_create" }
 func (*CgroupCreate) host()         {}
 func (*OpenCgroup) Name() string    { return "open_cgroup" }

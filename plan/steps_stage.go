@@ -183,11 +183,9 @@ type Rlimit struct {
 	Soft, Hard uint64 // ^0 is RLIM_INFINITY
 }
 
-// Chdir changes to the working directory, creating nothing unless Create is 1, and verifies with getcwd that it is inside
-// the container (CVE-2024-21626).
+// Chdir changes to the working directory and verifies with getcwd that it is inside the container (CVE-2024-21626).
 type Chdir struct {
-	Path   string
-	Create uint32
+	Path string
 }
 
 // Umask sets the file mode creation mask.
@@ -295,4 +293,9 @@ type CloseFDs struct {
 // Exec becomes the user's process: the program of Find with Args and Env.
 type Exec struct {
 	Args, Env []string
+}
+
+// Mkdir makes the directory Path in the root with its parents, if it is missing; what else is wrong with it is left to Chdir.
+type Mkdir struct {
+	Path string
 }

@@ -239,6 +239,7 @@ func (s *Rlimit) Text() string {
 }
 
 func (s *Chdir) Text() string { return "change directory to " + s.Path }
+func (s *Mkdir) Text() string { return "make the directory " + s.Path + " if it is missing" }
 func (s *Umask) Text() string { return fmt.Sprintf("set the umask to %04o", s.Mask) }
 
 func (s *Scheduler) Text() string {

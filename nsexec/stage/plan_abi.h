@@ -107,8 +107,9 @@ enum zb_op {
 	ZB_OP_WAIT_START = 45,
 	ZB_OP_CLOSE_FDS = 46,
 	ZB_OP_EXEC = 47,
+	ZB_OP_MKDIR = 48,
 };
-#define ZB_OP_COUNT 47
+#define ZB_OP_COUNT 48
 
 struct zb_open_proc {
 	struct zb_step step;
@@ -355,10 +356,8 @@ _Static_assert(offsetof(struct zb_rlimit, hard) == 32, "rlimit.hard");
 struct zb_chdir {
 	struct zb_step step;
 	struct zb_ref path;
-	uint32_t create;
 };
 _Static_assert(offsetof(struct zb_chdir, path) == 16, "chdir.path");
-_Static_assert(offsetof(struct zb_chdir, create) == 24, "chdir.create");
 
 struct zb_umask {
 	struct zb_step step;
@@ -514,6 +513,12 @@ struct zb_exec {
 _Static_assert(offsetof(struct zb_exec, args) == 16, "exec.args");
 _Static_assert(offsetof(struct zb_exec, env) == 24, "exec.env");
 
+struct zb_mkdir {
+	struct zb_step step;
+	struct zb_ref path;
+};
+_Static_assert(offsetof(struct zb_mkdir, path) == 16, "mkdir.path");
+
 enum zb_field_kind { ZB_U32 = 1, ZB_I32, ZB_U64, ZB_STRING, ZB_BYTES, ZB_U32_LIST, ZB_STRING_LIST };
 struct zb_field {
 	uint16_t offset, kind;
@@ -607,6 +612,9 @@ static const struct zb_field zb_fields_exec[] = {
 	{16, ZB_STRING_LIST},
 	{24, ZB_STRING_LIST},
 };
+static const struct zb_field zb_fields_mkdir[] = {
+	{16, ZB_STRING},
+};
 static const struct zb_layout zb_layouts[ZB_OP_COUNT + 1] = {
 	[ZB_OP_OPEN_PROC] = {"open_proc", NULL, 16, 0},
 	[ZB_OP_PROC_WRITE] = {"proc_write", zb_fields_proc_write, 32, 2},
@@ -636,7 +644,7 @@ static const struct zb_layout zb_layouts[ZB_OP_COUNT + 1] = {
 	[ZB_OP_LOOPBACK] = {"loopback", NULL, 16, 0},
 	[ZB_OP_KEYRING] = {"keyring", zb_fields_keyring, 24, 1},
 	[ZB_OP_RLIMIT] = {"rlimit", NULL, 40, 0},
-	[ZB_OP_CHDIR] = {"chdir", zb_fields_chdir, 32, 1},
+	[ZB_OP_CHDIR] = {"chdir", zb_fields_chdir, 24, 1},
 	[ZB_OP_UMASK] = {"umask", NULL, 24, 0},
 	[ZB_OP_SCHEDULER] = {"scheduler", NULL, 64, 0},
 	[ZB_OP_IO_PRIORITY] = {"io_priority", NULL, 24, 0},
@@ -655,6 +663,7 @@ static const struct zb_layout zb_layouts[ZB_OP_COUNT + 1] = {
 	[ZB_OP_WAIT_START] = {"wait_start", NULL, 24, 0},
 	[ZB_OP_CLOSE_FDS] = {"close_fds", NULL, 24, 0},
 	[ZB_OP_EXEC] = {"exec", zb_fields_exec, 32, 2},
+	[ZB_OP_MKDIR] = {"mkdir", zb_fields_mkdir, 24, 1},
 };
 #endif
 

@@ -92,6 +92,9 @@ static void run_step(const struct zb_step *step)
 	case ZB_OP_RLIMIT:
 		step_rlimit(AS(zb_rlimit));
 		break;
+	case ZB_OP_MKDIR:
+		step_mkdir(AS(zb_mkdir));
+		break;
 	case ZB_OP_CHDIR:
 		step_chdir(AS(zb_chdir));
 		break;

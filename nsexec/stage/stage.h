@@ -135,6 +135,7 @@ void step_seccomp(const struct zb_seccomp *s);
 void step_hook(const struct zb_hook *s);
 
 /* step_exec.c */
+void step_mkdir(const struct zb_mkdir *s);
 void step_chdir(const struct zb_chdir *s);
 void step_find(const struct zb_find *s);
 void step_wait_start(const struct zb_wait_start *s);

@@ -8,25 +8,33 @@
 
 static char found[PATH_SIZE]; /* by find, for exec */
 
-static int open_directory_at(const char *path, uint32_t create)
+static int open_directory_at(const char *path)
 {
 	/* /proc/self/fd/N would leave the container through a descriptor (CVE-2024-21626) */
 	int fd = sys_openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, RESOLVE_NO_MAGICLINKS);
 	if (fd < 0 && errno == ELOOP && sys_openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, 0) >= 0)
 		fail(ELOOP, "change to ", path,
 			": current working directory is outside of container mount namespace root");
-	if (fd < 0 && errno == ENOENT && create) {
-		need_root();
-		return open_target(path, TARGET_DIR, 0);
-	}
 	return fd;
+}
+
+/* Only what is missing is made; anything else is for chdir to find out, as the user. */
+void step_mkdir(const struct zb_mkdir *s)
+{
+	const char *path = text(s->path);
+	need_root();
+	int fd = resolve(path, O_PATH | O_DIRECTORY, RESOLVE_NO_MAGICLINKS);
+	if (fd < 0 && errno == ENOENT)
+		fd = open_target(path, TARGET_DIR, 0);
+	if (fd >= 0)
+		close(fd);
 }
 
 void step_chdir(const struct zb_chdir *s)
 {
 	static char now[PATH_SIZE];
 	const char *path = text(s->path);
-	int fd = open_directory_at(path, s->create);
+	int fd = open_directory_at(path);
 	if (fd < 0 || fchdir(fd) < 0)
 		fail(errno, "change to ", path);
 	close(fd);
