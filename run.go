@@ -44,6 +44,9 @@ func runCommand() *cli.Command {
 func runOptions(c *cli.Context) (libzbox.CreateOptions, error) {
 	o, err := createOptions(c)
 	o.TakeConsole = !c.Bool("detach") && o.ConsoleSocket == ""
+	if o.TakeConsole {
+		o.ConsoleSize = callersSize()
+	}
 	return o, err
 }
 

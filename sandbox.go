@@ -41,7 +41,7 @@ func runSandbox(c *cli.Context) error {
 	if err := writeBundle(cfg, bundle, c.Args().Slice(), o, reportOf(c)); err != nil {
 		return err
 	}
-	return runForeground(rt, id, libzbox.CreateOptions{Bundle: bundle, TakeConsole: true}, false, reportOf(c))
+	return runForeground(rt, id, libzbox.CreateOptions{Bundle: bundle, TakeConsole: true, ConsoleSize: callersSize()}, false, reportOf(c))
 }
 
 // bundleOptions are the facts of this machine; the sandbox has a terminal when the caller has one.

@@ -83,6 +83,9 @@ func (r *Runtime) draft(id string, o CreateOptions, wait bool) (*draft, error) {
 	if err := o.checkTerminal(d.spec); err != nil {
 		return nil, err
 	}
+	if p := d.spec.Process; p != nil && p.Terminal && p.ConsoleSize == nil {
+		p.ConsoleSize = o.ConsoleSize
+	}
 	return d, d.prepare()
 }
 

@@ -53,6 +53,8 @@ type CreateOptions struct {
 	Stdio         Stdio // zero: the caller's own
 	// TakeConsole makes Container.Console the terminal's master instead of sending it to ConsoleSocket (foreground run).
 	TakeConsole bool
+	// ConsoleSize is the size of a terminal for which the configuration names none, in characters; nil leaves it at 0 by 0.
+	ConsoleSize *specs.Box
 }
 
 // ExecOptions are those of exec. Process is complete: the command line's flags are already merged into it.
