@@ -36,21 +36,33 @@ func TestStepFields(t *testing.T) {
 		{"groups do not stay for another value", spec(func(s *specs.Spec) {
 			s.Annotations = map[string]string{"run.oci.keep_original_groups": "0"}
 		}), &plan.User{}},
-		{"proc may not be behind a symlink (CVE-2019-19921)", mounts(fsMount("proc")),
-			&plan.Mount{FSType: "proc", Source: "/s", Target: "/m", Flags: plan.MountRealDir}},
-		{"sysfs may not be behind a symlink", mounts(fsMount("sysfs")),
-			&plan.Mount{FSType: "sysfs", Source: "/s", Target: "/m", Flags: plan.MountRealDir}},
-		{"cgroup may not be behind a symlink", mounts(fsMount("cgroup")).and(func(r *Request) { r.Facts.Cgroup.Unified = false }),
+		{
+			"proc may not be behind a symlink (CVE-2019-19921)", mounts(fsMount("proc")),
+			&plan.Mount{FSType: "proc", Source: "/s", Target: "/m", Flags: plan.MountRealDir},
+		},
+		{
+			"sysfs may not be behind a symlink", mounts(fsMount("sysfs")),
+			&plan.Mount{FSType: "sysfs", Source: "/s", Target: "/m", Flags: plan.MountRealDir},
+		},
+		{
+			"cgroup may not be behind a symlink", mounts(fsMount("cgroup")).and(func(r *Request) { r.Facts.Cgroup.Unified = false }),
 			&plan.Mount{
 				FSType: "tmpfs", Source: "tmpfs", Options: []string{"mode=755"}, Target: "/m", Flags: plan.MountRealDir,
 				Attr: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC,
-			}},
-		{"cgroup v2 may not be behind a symlink", mounts(fsMount("cgroup")).and(namespacesOf(specs.MountNamespace, specs.CgroupNamespace)),
-			&plan.Mount{FSType: "cgroup2", Source: "cgroup", Target: "/m", Flags: plan.MountRealDir}},
-		{"the host's cgroups are read-only for a user namespace (CVE-2023-25809)", change(rootless).and(euid(0), mounts(fsMount("cgroup", "rw"))),
-			&plan.Bind{Source: "/sys/fs/cgroup", FD: plan.NoFD, Target: "/m", AttrSet: unix.MOUNT_ATTR_RDONLY}},
-		{"a hook's name is its first argument", spec(func(s *specs.Spec) { s.Hooks = &specs.Hooks{StartContainer: []specs.Hook{hook}} }),
-			&plan.Hook{Kind: "startContainer", Path: "/h", Args: []string{"/h"}, FD: plan.NoFD, StateHead: "{", StateTail: "}"}},
+			},
+		},
+		{
+			"cgroup v2 may not be behind a symlink", mounts(fsMount("cgroup")).and(namespacesOf(specs.MountNamespace, specs.CgroupNamespace)),
+			&plan.Mount{FSType: "cgroup2", Source: "cgroup", Target: "/m", Flags: plan.MountRealDir},
+		},
+		{
+			"the host's cgroups are read-only for a user namespace (CVE-2023-25809)", change(rootless).and(euid(0), mounts(fsMount("cgroup", "rw"))),
+			&plan.Bind{Source: "/sys/fs/cgroup", FD: plan.NoFD, Target: "/m", AttrSet: unix.MOUNT_ATTR_RDONLY},
+		},
+		{
+			"a hook's name is its first argument", spec(func(s *specs.Spec) { s.Hooks = &specs.Hooks{StartContainer: []specs.Hook{hook}} }),
+			&plan.Hook{Kind: "startContainer", Path: "/h", Args: []string{"/h"}, FD: plan.NoFD, StateHead: "{", StateTail: "}"},
+		},
 		{"a hook with everything", spec(func(s *specs.Spec) { s.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{full}} }), &plan.Hook{
 			Kind: "createContainer", Path: "/h", Args: []string{"h", "x"}, Env: []string{"A=1"}, Timeout: 9, FD: 0, StateHead: "{", StateTail: "}",
 		}},
@@ -59,22 +71,32 @@ func TestStepFields(t *testing.T) {
 		{"the root directory is never made", process(func(p *specs.Process) { p.Cwd = "//" }), (*plan.Mkdir)(nil)},
 		{"the umask has nine bits", process(func(p *specs.Process) { p.User.Umask = pointer(uint32(0o7077)) }), &plan.Umask{Mask: 0o077}},
 		{"the last PATH counts", process(func(p *specs.Process) { p.Env = []string{"PATH=/a", "PATH=/b"} }), &plan.Find{Program: "/bin/true", Path: "/b"}},
-		{"no PATH is the usual one", process(func(p *specs.Process) { p.Env = []string{"XPATH=/a"} }),
-			&plan.Find{Program: "/bin/true", Path: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}},
-		{"the terminal belongs to the user", process(func(p *specs.Process) { p.Terminal, p.User.UID = true, 7 }),
-			&plan.Console{UID: 7, GID: anyGroup, Mount: 1}},
+		{
+			"no PATH is the usual one", process(func(p *specs.Process) { p.Env = []string{"XPATH=/a"} }),
+			&plan.Find{Program: "/bin/true", Path: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+		},
+		{
+			"the terminal belongs to the user", process(func(p *specs.Process) { p.Terminal, p.User.UID = true, 7 }),
+			&plan.Console{UID: 7, GID: anyGroup, Mount: 1},
+		},
 		{"the size needs a terminal", process(func(p *specs.Process) { p.ConsoleSize = &specs.Box{Width: 1, Height: 2} }), nil},
-		{"the filter and its listener", linux(func(l *specs.Linux) {
-			l.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Flags: []specs.LinuxSeccompFlag{}, Syscalls: []specs.LinuxSyscall{{Action: specs.ActNotify}}}
-		}).and(func(r *Request) { r.Filter = []byte{1, 2} }),
-			&plan.Seccomp{Filter: []byte{1, 2}, Notify: 1, Rules: "default SCMP_ACT_ALLOW, 0 system calls in 1 rule, the native architecture"}},
+		{
+			"the filter and its listener", linux(func(l *specs.Linux) {
+				l.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Flags: []specs.LinuxSeccompFlag{}, Syscalls: []specs.LinuxSyscall{{Action: specs.ActNotify}}}
+			}).and(func(r *Request) { r.Filter = []byte{1, 2} }),
+			&plan.Seccomp{Filter: []byte{1, 2}, Notify: 1, Rules: "default SCMP_ACT_ALLOW, 0 system calls in 1 rule, the native architecture"},
+		},
 		{"a FIFO needs no host in a user namespace", change(rootless).and(linux(func(l *specs.Linux) {
 			l.Devices = []specs.LinuxDevice{{Path: "/dev/null", Type: "p"}, {Path: "/dev/zero", Type: "p"}}
 		}), justDevice("/dev/null")), &plan.Device{Path: "/dev/null", Mode: unix.S_IFIFO | 0o666}},
-		{"devices are bound where zbox itself is in a user namespace", change(func(r *Request) { r.Facts.InUserns = true }),
-			&plan.Device{Path: "/dev/null", Mode: unix.S_IFCHR | 0o666, Major: 1, Minor: 3, Bind: "/dev/null"}},
-		{"a resctrl class of its own name", linux(func(l *specs.Linux) { l.IntelRdt = &specs.LinuxIntelRdt{ClosID: "c", EnableMonitoring: true} }),
-			&plan.IntelRdt{ClosID: "c", Monitoring: true}},
+		{
+			"devices are bound where zbox itself is in a user namespace", change(func(r *Request) { r.Facts.InUserns = true }),
+			&plan.Device{Path: "/dev/null", Mode: unix.S_IFCHR | 0o666, Major: 1, Minor: 3, Bind: "/dev/null"},
+		},
+		{
+			"a resctrl class of its own name", linux(func(l *specs.Linux) { l.IntelRdt = &specs.LinuxIntelRdt{ClosID: "c", EnableMonitoring: true} }),
+			&plan.IntelRdt{ClosID: "c", Monitoring: true},
+		},
 		{"a capability that zbox itself has not is left out", process(func(p *specs.Process) {
 			p.Capabilities = &specs.LinuxCapabilities{Bounding: []string{"CAP_CHOWN", "CAP_KILL"}}
 		}).and(func(r *Request) { r.Facts.Caps = 1 }), &plan.Bounding{Keep: 1}},
