@@ -98,8 +98,11 @@ func mountDetails(set, clearing, recSet, recClear, propagation uint64, options [
 }
 
 var flagBits = []bit{
-	{MountTmpCopyUp, "tmpcopyup"}, {MountSourceNofollow, "src-nofollow"}, {MountTargetNofollow, "dest-nofollow"},
-	{MountCopySymlink, "copy-symlink"}, {MountOptional, "if it is there"},
+	{MountTmpCopyUp, "tmpcopyup"},
+	{MountSourceNofollow, "src-nofollow"},
+	{MountTargetNofollow, "dest-nofollow"},
+	{MountCopySymlink, "copy-symlink"},
+	{MountOptional, "if it is there"},
 }
 
 // flagNames names the Mount* flags that the rest of a step's text does not show.
