@@ -115,6 +115,20 @@ static void refuses_to_change_through_a_descriptor(void)
 	SAME_TEXT(now, in_tmp("root"));
 }
 
+static void makes_a_missing_directory_in_the_root(void)
+{
+	struct stat st;
+	make_root();
+	put_dir("root/there");
+	put_link("root/link", "/there"); /* followed inside the root */
+	step_mkdir(&(struct zb_mkdir){.path = a_text("/link/dir/below")});
+	step_mkdir(&(struct zb_mkdir){.path = a_text("/link/dir/below")});
+	CHECK(stat(in_tmp("root/there/dir/below"), &st) == 0 && S_ISDIR(st.st_mode));
+	/* a file in the way is for chdir to find out */
+	put_file("root/file", "", 0644);
+	step_mkdir(&(struct zb_mkdir){.path = a_text("/file/below")});
+}
+
 static int fake_cwd;
 int __real_sys_getcwd(char *path, size_t size);
 int __wrap_sys_getcwd(char *path, size_t size);
@@ -212,6 +226,7 @@ const struct test exec_tests[] = {
 	{"find says what is wrong with a program", says_what_is_wrong_with_a_program},
 	{"find looks with the capabilities of the program", looks_with_the_capabilities_of_the_program},
 	{"exec explains scripts and garbage", explains_scripts_and_garbage},
+	{"mkdir makes what is missing, in the root", makes_a_missing_directory_in_the_root},
 	{"chdir refuses to go through a descriptor", refuses_to_change_through_a_descriptor},
 	{"chdir refuses an unreachable directory", refuses_an_unreachable_directory},
 	{"close_fds closes all but what later steps need", closes_all_but_what_later_steps_need},
