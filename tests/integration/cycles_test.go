@@ -12,12 +12,17 @@ import (
 func TestThousandCyclesEightAtATimeLeaveNothing(t *testing.T) {
 	const workers, cycles = 8, 125
 	r := New(t)
-	stop := keepReaping()
-	defer stop()
-	var group sync.WaitGroup
+	var bundles []*Bundle
 	for worker := range workers {
 		b := NewBundle(t, Args("/bin/true"))
 		b.PlaceCgroup(fmt.Sprintf("%s-w%d", r.Marker, worker))
+		bundles = append(bundles, b)
+	}
+	// Not before the bundles are made: it would reap the programs that make them.
+	stop := keepReaping()
+	defer stop()
+	var group sync.WaitGroup
+	for worker, b := range bundles {
 		group.Go(func() {
 			for cycle := range cycles {
 				id := fmt.Sprintf("%s-w%d-%d", r.Marker, worker, cycle)
