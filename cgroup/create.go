@@ -14,16 +14,29 @@ import (
 // Create makes the cgroup and applies the limits, before any process is in it. When it fails, it has removed what it made. With
 // systemd there is nothing to do yet (a scope cannot be empty; see Join), and neither with Disabled.
 func (c *Cgroup) Create() (err error) {
-	if c.saved.Driver != Cgroupfs {
-		return nil
-	}
 	defer func() {
-		if err != nil && !c.existed {
+		if err != nil && c.saved.Driver == Cgroupfs && !c.existed {
 			_ = c.Destroy() // err is what went wrong first
 		}
 	}()
-	if err := c.make(); err != nil {
+	if err := c.Make(); err != nil {
 		return err
+	}
+	return c.Limit()
+}
+
+// Make is the first half of Create: the cgroup without its limits.
+func (c *Cgroup) Make() error {
+	if c.saved.Driver != Cgroupfs {
+		return nil
+	}
+	return c.make()
+}
+
+// Limit is the second half of Create. It must come before anything in the cgroup that is not trusted.
+func (c *Cgroup) Limit() error {
+	if c.saved.Driver != Cgroupfs {
+		return nil
 	}
 	if err := c.limit(c.config.Resources); err != nil {
 		return err

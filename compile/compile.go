@@ -151,10 +151,16 @@ func (c *compiler) openCgroup() error {
 	if c.req.CloneIntoCgroup {
 		c.cgroupFD = c.nextFD()
 	}
-	c.add(c.cgroupOrigin(), &plan.CgroupCreate{
-		Path: c.req.CgroupPath, Limits: LimitWords(c.spec.Linux.Resources), FD: c.cgroupFD,
-	})
+	c.add(c.cgroupOrigin(), &plan.CgroupCreate{Path: c.req.CgroupPath, FD: c.cgroupFD})
+	if !c.req.CloneIntoCgroup {
+		c.limitCgroup()
+	}
 	return nil
+}
+
+// limitCgroup applies the limits: before init is moved into the cgroup, or behind its birth there, while it works on its own.
+func (c *compiler) limitCgroup() {
+	c.add(given("linux.resources", c.spec.Linux.Resources != nil), &plan.CgroupLimit{Limits: LimitWords(c.spec.Linux.Resources)})
 }
 
 func (c *compiler) cgroupOrigin() string {

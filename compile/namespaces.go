@@ -201,7 +201,7 @@ func (c *compiler) hostHalf() error {
 	if c.journalsLate() {
 		return nil
 	}
-	c.add("", &plan.Journal{})
+	c.journal()
 	if c.ns.isNew(unix.CLONE_NEWUSER) {
 		c.add("linux.uidMappings", &plan.MapIDs{
 			UIDs: idMaps(c.spec.Linux.UIDMappings), GIDs: idMaps(c.spec.Linux.GIDMappings), DenySetgroups: c.setgroupsDenied(),
@@ -228,9 +228,17 @@ func (c *compiler) journalsLate() bool {
 // journalLate comes before anything of the user's runs.
 func (c *compiler) journalLate() error {
 	if c.journalsLate() {
-		c.add("", &plan.Journal{})
+		c.journal()
 	}
 	return nil
+}
+
+// journal is what every new init process needs from the host before it may become the user's.
+func (c *compiler) journal() {
+	c.add("", &plan.Journal{})
+	if c.req.CgroupPath != "" && c.req.CloneIntoCgroup {
+		c.limitCgroup()
+	}
 }
 
 // setgroupsDenied: a caller without privileges who maps only the own group must give up setgroups(2) first (user_namespaces(7)).

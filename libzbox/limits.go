@@ -16,9 +16,10 @@ import (
 // createCgroup makes the container's cgroup with its limits. A rootless container that asked for no limits may have none: then its
 // init is born where zbox is.
 func (p *performer) createCgroup(s *plan.CgroupCreate) error {
-	if err := p.cgroup.Create(); err != nil {
+	if err := p.cgroup.Make(); err != nil {
 		return err
 	}
+	p.container.j.Cgroup = p.cgroup.Saved() // a rootless container may have got less than it was planned to
 	if s.FD == plan.NoFD {
 		return nil
 	}

@@ -27,6 +27,8 @@ type performer struct {
 	pid     int
 	sockets sockets
 	created bool // the start barrier is reached
+	// earlySync is the number of the sync step whose host steps are done before it is reached.
+	earlySync int
 }
 
 // StepError is a step of the plan that failed.
@@ -168,10 +170,12 @@ func (p *performer) report(r plan.Report, file *os.File) (bool, error) {
 		p.pid = r.Value
 		p.stage.Reap()
 		// As soon as there is a process, not only when the plan insists on it: meanwhile the stage works on.
-		return false, p.recordInit()
+		return false, p.early()
 	case plan.ReportSync:
-		if err := p.hostSteps(r.Step); err != nil {
-			return true, err
+		if r.Step != p.earlySync {
+			if err := p.hostSteps(r.Step); err != nil {
+				return true, err
+			}
 		}
 		return false, p.stage.Ack(p.pid)
 	case plan.ReportConsole:
@@ -237,6 +241,36 @@ func (p *performer) causeOfDeath() string {
 	return text
 }
 
+// early runs the host steps of the first sync already when there is an init process, if nothing but that process is needed for them:
+// meanwhile the stage works on.
+func (p *performer) early() error {
+	if err := p.recordInit(); err != nil {
+		return err
+	}
+	n := p.firstSync()
+	for _, s := range p.plan.Steps[n:] {
+		switch s.(type) {
+		case *plan.Journal, *plan.CgroupLimit:
+			continue
+		case plan.HostStep:
+			return nil // needs what the stage has done by then
+		}
+		break
+	}
+	p.earlySync = n
+	return p.hostSteps(n)
+}
+
+// firstSync is the number of the first sync step, or that of the last step.
+func (p *performer) firstSync() int {
+	for i, s := range p.plan.Steps {
+		if _, ok := s.(*plan.Sync); ok {
+			return i + 1
+		}
+	}
+	return len(p.plan.Steps)
+}
+
 // hostSteps runs the host steps that follow step number from, up to the next stage step.
 func (p *performer) hostSteps(from int) error {
 	for n := from + 1; n <= len(p.plan.Steps); n++ {
@@ -254,6 +288,8 @@ func (p *performer) hostSteps(from int) error {
 // hostStep executes one step in the host's world.
 func (p *performer) hostStep(s plan.HostStep) error {
 	switch s := s.(type) {
+	case *plan.CgroupLimit:
+		return p.cgroup.Limit()
 	case *plan.CgroupCreate:
 		return p.createCgroup(s)
 	case *plan.OpenCgroup:

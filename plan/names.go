@@ -99,6 +99,8 @@ func (*Exec) stage() uint32         { return 47 }
 func (*Mkdir) Name() string         { return "mkdir" }
 func (*Mkdir) stage() uint32        { return 48 }
 func (*CgroupCreate) Name() string  { return "cgroup_create" }
+func (*CgroupLimit) Name() string   { return "cgroup_limit" }
+func (*CgroupLimit) host()          {}
 func (*CgroupCreate) host()         {}
 func (*OpenCgroup) Name() string    { return "open_cgroup" }
 func (*OpenCgroup) host()           {}

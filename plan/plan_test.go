@@ -10,7 +10,7 @@ import (
 )
 
 var hostSteps = []HostStep{
-	&CgroupCreate{}, &OpenCgroup{}, &CgroupJoin{}, &OpenTree{}, &OpenNamespace{}, &OpenPidfd{}, &OpenProgram{}, &OpenStart{},
+	&CgroupCreate{}, &CgroupLimit{}, &OpenCgroup{}, &CgroupJoin{}, &OpenTree{}, &OpenNamespace{}, &OpenPidfd{}, &OpenProgram{}, &OpenStart{},
 	&Journal{}, &MapIDs{}, &RunHook{}, &NetDevice{}, &IntelRdt{},
 }
 

@@ -8,12 +8,17 @@ type IDMap struct {
 	Container, Host, Size uint32
 }
 
-// CgroupCreate makes the container's cgroup and applies its limits, before any process of the container exists. On cgroup v2 it
+// CgroupCreate makes the container's cgroup, before any process of the container exists. On cgroup v2 it
 // hands over the cgroup's directory as FD for Clone; NoFD where processes must be moved by CgroupJoin.
 type CgroupCreate struct {
-	Path   string
+	Path string
+	FD   FD
+}
+
+// CgroupLimit applies the container's limits to its cgroup. It comes before anything of the user's runs; libzbox does it as soon as the
+// stage is on its way.
+type CgroupLimit struct {
 	Limits []string // in words, for people
-	FD     FD
 }
 
 // OpenCgroup opens the directory of an existing container's cgroup v2 (exec) and hands it over as FD for Clone.

@@ -319,12 +319,13 @@ func quoteAll(args []string) []string {
 	return out
 }
 
-func (s *CgroupCreate) Text() string {
-	text := "make the cgroup " + s.Path
-	if len(s.Limits) > 0 {
-		text += " with " + strings.Join(s.Limits, ", ")
+func (s *CgroupCreate) Text() string { return "make the cgroup " + s.Path }
+
+func (s *CgroupLimit) Text() string {
+	if len(s.Limits) == 0 {
+		return "let the cgroup use the default devices only"
 	}
-	return text
+	return "limit the cgroup: " + strings.Join(s.Limits, ", ")
 }
 
 func (s *OpenCgroup) Text() string { return "open the cgroup " + s.Path }
