@@ -32,6 +32,11 @@ func (c *Container) status() Status {
 		if c.lock == nil && c.j.Worker.alive() {
 			return Creating
 		}
+		// A run that was killed between execve and its next record left a program that runs. A stage that is left without its
+		// worker is not worth a state of its own: it ends, or waits for a start that the journal does not allow.
+		if alive && !c.isStage() {
+			return c.orPaused(Running)
+		}
 		return Stopped
 	case !alive:
 		return Stopped

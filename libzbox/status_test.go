@@ -125,7 +125,7 @@ func TestStatus(t *testing.T) {
 		{"create was killed", phaseCreating, gone, none, false, Stopped},
 		{"create was killed and not reaped", phaseCreating, zombie, none, false, Stopped},
 		{"create was killed, its pid is used again", phaseCreating, reused, none, false, Stopped},
-		{"create was killed, init is still there", phaseCreating, gone, living, false, Stopped},
+		{"run was killed behind execve", phaseCreating, gone, living, false, Running},
 		{"create was killed and is dying: we have the lock", phaseCreating, living, none, true, Stopped},
 		{"created", phaseCreated, none, living, false, Created},
 		{"created, init was killed", phaseCreated, none, gone, false, Stopped},
