@@ -6,6 +6,7 @@ import (
 	"os"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/bxrne/zbox/nsexec"
 	"github.com/bxrne/zbox/plan"
@@ -71,13 +72,13 @@ func (c *Container) passBarrier() error {
 	}
 	stage, err := nsexec.Connect(c.startSocket())
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNotRunning, err)
+		return notRunning(err)
 	}
 	p := &performer{container: c, plan: &plan.Plan{}, spec: s, stage: stage, pid: c.j.Init.Pid, created: true}
 	p.sockets = sockets{consoleSock: -1, pidfdSock: -1}
 	defer p.close()
 	if err := stage.Ack(p.pid); err != nil {
-		return err
+		return notRunning(err)
 	}
 	err = p.converse()
 	var step *StepError
@@ -122,6 +123,14 @@ func (c *Container) tailStep(n int) tailStep {
 		}
 	}
 	return tailStep{}
+}
+
+// notRunning: a stage that does not listen any more was killed since the state was looked at.
+func notRunning(err error) error {
+	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT) {
+		return ErrNotRunning
+	}
+	return err
 }
 
 // abandon destroys the container after a failed startContainer or poststart hook (runtime.md, lifecycle, steps 7 and 9).

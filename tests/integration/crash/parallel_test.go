@@ -96,7 +96,7 @@ func statusOf(t *testing.T, r *integration.Runtime, id string) string {
 var refusals = []string{
 	"container with given ID already exists", "container does not exist", "container not running",
 	"cannot start a container that has stopped", "cannot start a container in the running state",
-	"that is not stopped: running", "container not running: connecting to the start socket: connection refused",
+	"that is not stopped: running",
 }
 
 // killedByDelete says how a create, start or kill ends that delete --force gets in the way of.
