@@ -66,13 +66,13 @@ measure() {
 		(.mean / $r[0].mean * 100 | round / 100)] | @tsv' "results/$title.json"
 }
 
-# each FORMAT: NAME and COMMAND for every runtime; R and N in the format are the runtime with its root, and its name.
+# each FORMAT: NAME and COMMAND for every runtime; @RUNTIME@ and @ID@ in the format are the runtime with its root, and a container id.
 each() {
 	local i
 	commands=()
 	for i in "${!names[@]}"; do
-		local command=${1//R/"${paths[$i]} --root $work/${names[$i]}"}
-		commands+=("${names[$i]}" "${command//N/bench-${names[$i]}}")
+		local command=${1//@RUNTIME@/"${paths[$i]} --root $work/${names[$i]}"}
+		commands+=("${names[$i]}" "${command//@ID@/bench-${names[$i]}}")
 	done
 }
 
@@ -80,16 +80,16 @@ bundle true /bin/true
 bundle sleep /bin/busybox sleep 100000
 {
 	printf 'what\twho\tmean ms\tstddev\tratio to zbox\n'
-	each "R run -b $work/true N"
+	each "@RUNTIME@ run -b $work/true @ID@"
 	measure run "${commands[@]}" floor "bin/floor $work/true/rootfs /sys/fs/cgroup/bench-floor"
-	each "sh -c 'R create -b $work/true N </dev/null >/dev/null 2>&1 && R start N && R delete -f N'"
+	each "sh -c '@RUNTIME@ create -b $work/true @ID@ </dev/null >/dev/null 2>&1 && @RUNTIME@ start @ID@ && @RUNTIME@ delete -f @ID@'"
 	measure create-start-delete "${commands[@]}"
 	for i in "${!names[@]}"; do
 		"${paths[$i]}" --root "$work/${names[$i]}" run -d -b "$work/sleep" bench-exec </dev/null >/dev/null 2>&1
 	done
-	each "R exec bench-exec /bin/true"
+	each "@RUNTIME@ exec bench-exec /bin/true"
 	measure exec "${commands[@]}"
-	each "R state bench-exec"
+	each "@RUNTIME@ state bench-exec"
 	measure state "${commands[@]}" hello bin/hello
 } | column -t -s $'\t'
 
