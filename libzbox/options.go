@@ -102,26 +102,3 @@ type Process struct {
 	// Console is the terminal's master with TakeConsole, else nil.
 	Console *os.File
 }
-
-// The methods, for reference:
-//
-//	New(Options) (*Runtime, error)
-//	(*Runtime) Create(id string, CreateOptions) (*Container, *Process, error)   // stops at the start barrier
-//	(*Runtime) Run(id string, CreateOptions) (*Container, *Process, error)      // create and start in one
-//	(*Runtime) Load(id string) (*Container, error)                              // ErrNotExist: "container does not exist"
-//	(*Runtime) List() ([]*Container, error)
-//	(*Runtime) Delete(id string, force bool) error                              // force: also what is half made
-//	(*Runtime) Explain(CreateOptions) (*plan.Plan, error)
-//	(*Runtime) Features() (*features.Features, error)
-//	(*Container) ID() string
-//	(*Container) State() (State, error)
-//	(*Container) Spec() *specs.Spec                                             // as it was at create
-//	(*Container) Start() error
-//	(*Container) Kill(sig unix.Signal, all bool) error
-//	(*Container) Pause() error; Resume() error
-//	(*Container) Update(*specs.LinuxResources, UpdateOptions) error
-//	(*Container) Pids() ([]int, error)
-//	(*Container) Stats() (*Stats, error); (*Container) OOMEvents(ctx) (<-chan struct{}, error)
-//	(*Container) Exec(ExecOptions) (*Process, error)
-//	(*Process) Wait() (status int, err error)                                   // exit code, 128+n when signalled
-//	(*Process) Signal(unix.Signal) error
