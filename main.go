@@ -65,10 +65,12 @@ var commands = []struct {
 	{"restore", restoreCommand},
 	{"resume", resumeCommand},
 	{"run", runCommand},
+	{"schema", schemaCommand},
 	{"spec", specCommand},
 	{"start", startCommand},
 	{"state", stateCommand},
 	{"update", updateCommand},
+	{"validate", validateCommand},
 }
 
 // newCommand builds a command; nil when there is none of that name.

@@ -40,6 +40,11 @@ const (
 	charsBehind = 20
 )
 
+// ErrorAt is the error for the byte of data at offset at, which may be len(data): for callers that find mistakes of their own.
+func ErrorAt(file string, data []byte, at int, field, reason string) *SyntaxError {
+	return newSyntaxError(file, data, at, field, reason)
+}
+
 // newSyntaxError makes the error for the byte at offset at, which may be len(data).
 func newSyntaxError(name string, data []byte, at int, field, reason string) *SyntaxError {
 	at = max(0, min(at, len(data)))

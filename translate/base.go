@@ -102,7 +102,7 @@ func (b *base) has(name string) bool {
 func (b *base) check(c *Config, p *program) error {
 	if b.has("bin") {
 		if ok, err := b.hasFile(c.target()); err != nil || !ok {
-			return fmt.Errorf("root: %s has no file %s to show the program on: add an empty one", c.Root, c.target()[1:])
+			return wrong("root", "%s has no file %s to show the program on: add an empty one", c.Root, c.target()[1:])
 		}
 	}
 	if p.loader == "" {
@@ -110,7 +110,7 @@ func (b *base) check(c *Config, p *program) error {
 	}
 	ok, err := b.hasFile(p.loader)
 	if err == nil && !ok {
-		return fmt.Errorf("binary: %s needs %s, which is not in the sandbox: use a statically linked program, or a root that has it", c.Binary, p.loader)
+		return wrong("binary", "%s needs %s, which is not in the sandbox: use a statically linked program, or a root that has it", c.Binary, p.loader)
 	}
 	return nil
 }

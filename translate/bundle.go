@@ -26,14 +26,14 @@ const (
 func (c *Config) Bundle(dir string, args []string, o Options) (warnings []string, err error) {
 	program, err := findProgram(c.Binary)
 	if err != nil {
-		return nil, fmt.Errorf("%s: binary: %w", c.file, err)
+		return nil, c.locate(wrong("binary", "%w", err))
 	}
 	base, err := readBase(c.Root, o.UID)
 	if err != nil {
-		return nil, fmt.Errorf("%s: root: %w", c.file, err)
+		return nil, c.locate(wrong("root", "%w", err))
 	}
 	if err := base.check(c, program); err != nil {
-		return nil, fmt.Errorf("%s: %w", c.file, err)
+		return nil, c.locate(err)
 	}
 	mounts := append(base.mounts(), bindMount(program.path, c.target(), "bind"))
 	s, warnings, err := c.spec(args, o, mounts)

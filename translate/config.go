@@ -1,31 +1,37 @@
 package translate
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/bxrne/zbox/spec"
 )
 
 // maxConfigSize bounds what Load reads, so that a wrong path (a device, an endless pipe) ends in an error.
 const maxConfigSize = 1 << 20
 
-// Config is a sandbox as the user describes it. The tags are read by Fields: `need` marks a field without a default, `min` and
-// `max` bound a number (both inclusive), `default` is the JSON text of what an absent field means, `doc` is its line in
-// docs/sandbox.md.
+// Config is a sandbox as the user describes it. It is the one source of the decoder, of the JSON Schema and of the table in
+// docs/sandbox.md, by its tags: `need` marks a field that must be given, `min` and `max` bound a number (both inclusive), `values` are
+// what a string may be, `pattern` is its regular expression for the schema, `default` is the JSON text of what an absent field means,
+// `doc` is its line in the documentation. fieldType lists the Go types that a field can have.
 type Config struct {
-	Name   string `json:"name" need:"yes" doc:"1 to 63 of a-z A-Z 0-9 . _ - starting with a letter or digit; the host name, and the start of the container's id"`
-	Binary string `json:"binary" need:"yes" doc:"absolute path of a program on the host; it is bound read-only to /bin/NAME inside"`
-	Root   string `json:"root" need:"yes" doc:"absolute path of a directory whose content is the read-only base; a fresh minimal one is made when it is missing or empty; never /"`
+	Name   string `json:"name" need:"yes" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$" doc:"1 to 63 of a-z A-Z 0-9 . _ - starting with a letter or digit; the host name, and the start of the container's id"`
+	Binary string `json:"binary" need:"yes" pattern:"^/" doc:"absolute path of a program on the host; it is bound read-only to /bin/NAME inside"`
+	Root   string `json:"root" need:"yes" pattern:"^/" doc:"absolute path of a directory whose content is the read-only base; a fresh minimal one is made when it is missing or empty; never /"`
 
 	CPUCores        int64 `json:"cpu_cores" need:"yes" min:"1" max:"8192" doc:"processors the sandbox may use; the quota is cores x percent / 100"`
 	CPULimitPercent int64 `json:"cpu_limit_percent" need:"yes" min:"1" max:"100" doc:"share of each of these processors"`
-	MemoryLimitMB   int64 `json:"memory_limit_mb" need:"yes" min:"1" max:"4294967295" doc:"memory in MiB, without swap"`
+	MemoryLimitMB   int64 `json:"memory_limit_mb" need:"yes" min:"1" max:"4294967295" doc:"memory in MiB"`
 
 	NetworkAccess bool          `json:"network_access" default:"false" doc:"not available yet: the sandbox has a loopback interface of its own, and a warning says so"`
 	PortForwards  []PortForward `json:"port_forwards" default:"[]" doc:"not available yet: checked, and a warning says so"`
 
-	// file is the name for messages.
-	file string
+	// file is the name for messages, data its content and places the offsets of the values that are in it, by path ("mounts[0].source").
+	file   string
+	data   []byte
+	places map[string]int
 }
 
 // PortForward leads a port of the host into the sandbox.
@@ -63,11 +69,40 @@ func read(name string, r io.Reader) (*Config, error) {
 // missing and a value outside its range are errors (SEED.md 6.2, rows 6, 21, 32, 40).
 func Parse(file string, data []byte) (*Config, error) {
 	c := &Config{file: file}
-	if err := decode(file, data, c); err != nil {
+	if err := decode(c, data); err != nil {
 		return nil, err
 	}
 	if err := c.check(); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, c.locate(err)
 	}
 	return c, nil
+}
+
+// A FieldError is what is wrong with the value of one field, such as "port_forwards[1].host". Locate makes it one that names file, line
+// and column, too.
+type FieldError struct {
+	Field string
+	Err   error
+}
+
+func (e *FieldError) Error() string { return e.Field + ": " + e.Err.Error() }
+
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// wrong is a FieldError; format and args are those of fmt.Errorf.
+func wrong(field, format string, args ...any) error {
+	return &FieldError{Field: field, Err: fmt.Errorf(format, args...)}
+}
+
+// locate puts the file in front of an error, and line and column where the field of a FieldError is in it.
+func (c *Config) locate(err error) error {
+	place := c.file
+	var fe *FieldError
+	if errors.As(err, &fe) {
+		if at, ok := c.places[fe.Field]; ok {
+			e := spec.ErrorAt(c.file, c.data, at, "", "")
+			place = fmt.Sprintf("%s:%d:%d", e.File, e.Line, e.Column)
+		}
+	}
+	return fmt.Errorf("%s: %w", place, err)
 }

@@ -3,113 +3,245 @@ package translate
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"math"
 	"reflect"
-	"regexp"
-	"strings"
-	"sync"
+	"slices"
+	"strconv"
 
 	"github.com/bxrne/zbox/spec"
 )
 
-// decode fills c from data and reports broken JSON, wrong types, fields that do not exist and fields that are missing.
-func decode(file string, data []byte, c *Config) error {
-	if err := spec.Decode(file, data, c, spec.DecodeOptions{Strict: true}); err != nil {
-		return withRange(err)
-	}
-	if err := checkPresent(data, reflect.TypeFor[Config](), ""); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	return nil
-}
-
-// withRange puts the field's own range in place of the one of its Go type.
-func withRange(err error) error {
-	var broken *spec.SyntaxError
-	if !errors.As(err, &broken) {
+// decode fills c from data, JSON text, and sets what is absent to its default. Broken JSON, values of another type or outside their
+// range, fields that do not exist, that are missing and that are given twice are errors, each with its place.
+func decode(c *Config, data []byte) error {
+	// The walk below can then rely on the syntax.
+	if err := spec.Decode(c.file, data, new(json.RawMessage), spec.DecodeOptions{}); err != nil {
 		return err
 	}
-	name := listIndex().ReplaceAllString(broken.Field, "[]")
-	for _, f := range Fields() {
-		if f.Name == name && f.Type == "integer" {
-			own := fmt.Sprintf("a whole number from %d to %d", f.Min, f.Max)
-			broken.Reason = strings.Replace(broken.Reason, wholeNumber, own, 1)
-		}
+	c.data, c.places = data, map[string]int{}
+	d := &decoder{config: c, data: data, tokens: json.NewDecoder(bytes.NewReader(data))}
+	d.tokens.UseNumber()
+	token, at := d.next()
+	if token != json.Delim('{') {
+		return d.errorAt("", at, "an object is needed, not "+valueWords(token))
 	}
-	return err
+	return d.object(reflect.ValueOf(c).Elem(), "", at)
 }
 
-var (
-	listIndex   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\[[0-9]+\]`) })
-	wholeNumber = fmt.Sprintf("a whole number from %d to %d", math.MinInt64, math.MaxInt64)
-)
+// decoder walks over valid JSON beside the Go value that it fills.
+type decoder struct {
+	config *Config
+	data   []byte
+	tokens *json.Decoder
+}
 
-// checkPresent reports the first needed field of t, a struct, that the object in data does not have. null counts as not there.
-// where is the path of the object, with its dot.
-func checkPresent(data []byte, t reflect.Type, where string) error {
-	have, err := members(data, where)
+// next is the next token and the offset where it starts.
+func (d *decoder) next() (json.Token, int) {
+	at := int(d.tokens.InputOffset())
+	for at < len(d.data) && bytes.IndexByte([]byte(" \t\r\n,:"), d.data[at]) >= 0 {
+		at++
+	}
+	token, err := d.tokens.Token()
 	if err != nil {
-		return err
+		panic(fmt.Sprintf("translate: text that was valid JSON is not: %v", err))
 	}
-	for i := range t.NumField() {
-		sf := t.Field(i)
-		if !sf.IsExported() {
-			continue
+	return token, at
+}
+
+func (d *decoder) errorAt(field string, at int, reason string) error {
+	return spec.ErrorAt(d.config.file, d.data, at, field, reason)
+}
+
+// object fills the struct v behind an opening brace, which is at offset at. path is that of the object.
+func (d *decoder) object(v reflect.Value, path string, at int) error {
+	seen := make([]bool, v.NumField())
+	dot := path
+	if path != "" {
+		dot += "."
+	}
+	for {
+		token, keyAt := d.next()
+		name, isKey := token.(string)
+		if !isKey { // the closing brace
+			return d.absent(v, seen, dot, at)
 		}
-		f := fieldOf(sf)
-		value, ok := have[f.Name]
-		ok = ok && !bytes.Equal(value, []byte("null"))
+		i := fieldNamed(v.Type(), name)
 		switch {
-		case !ok && f.Required && f.Type == "integer":
-			return fmt.Errorf("%s%s: missing; it is a whole number from %d to %d", where, f.Name, f.Min, f.Max)
-		case !ok && f.Required:
-			return fmt.Errorf("%s%s: missing; it is a %s", where, f.Name, f.Type)
-		case ok && sf.Type.Kind() == reflect.Slice:
-			if err := checkEntries(value, sf.Type.Elem(), where+f.Name); err != nil {
-				return err
-			}
+		case i < 0:
+			return d.errorAt(path, keyAt, unknownField(v.Type(), name))
+		case seen[i]:
+			return d.errorAt(dot+name, keyAt, "given twice")
 		}
-	}
-	return nil
-}
-
-// members splits an object, or null. encoding/json would take the last of two members with one name and drop the other without a word.
-func members(data []byte, where string) (map[string]json.RawMessage, error) {
-	have := map[string]json.RawMessage{}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	open, err := dec.Token()
-	if err != nil {
-		return nil, err
-	}
-	for open != nil && dec.More() {
-		key, err := dec.Token()
+		given, err := d.value(v.Field(i), fieldOf(v.Type().Field(i)), dot+name)
 		if err != nil {
-			return nil, err
-		}
-		name := fmt.Sprint(key)
-		if _, twice := have[name]; twice {
-			return nil, fmt.Errorf("%s%s: given twice", where, name)
-		}
-		var value json.RawMessage
-		if err := dec.Decode(&value); err != nil {
-			return nil, err
-		}
-		have[name] = value
-	}
-	return have, nil
-}
-
-func checkEntries(data []byte, t reflect.Type, where string) error {
-	var entries []json.RawMessage
-	if err := json.Unmarshal(data, &entries); err != nil {
-		return err
-	}
-	for i, entry := range entries {
-		if err := checkPresent(entry, t, fmt.Sprintf("%s[%d].", where, i)); err != nil {
 			return err
 		}
+		seen[i] = given
+	}
+}
+
+// absent sets the fields that were not given to their defaults, or reports the first that is needed.
+func (d *decoder) absent(v reflect.Value, seen []bool, dot string, at int) error {
+	for i := range v.NumField() {
+		sf := v.Type().Field(i)
+		if seen[i] || !sf.IsExported() {
+			continue
+		}
+		if sf.Tag.Get("need") == "yes" {
+			f := fieldOf(sf)
+			return d.errorAt(dot+f.Name, at, "missing; it is "+f.needs())
+		}
+		setDefault(v.Field(i), sf)
 	}
 	return nil
+}
+
+// setDefault panics on a default that is no JSON of the field's type: that is a mistake in this package.
+func setDefault(v reflect.Value, sf reflect.StructField) {
+	text := sf.Tag.Get("default")
+	var err error
+	switch {
+	case text == "":
+	case v.Kind() == reflect.Int64:
+		var n int64
+		n, err = strconv.ParseInt(text, 10, 64)
+		v.SetInt(n)
+	case v.Kind() == reflect.Bool:
+		v.SetBool(text == "true")
+	case text[0] == '"':
+		v.SetString(text[1 : len(text)-1])
+	default:
+		err = json.Unmarshal([]byte(text), v.Addr().Interface())
+	}
+	if err != nil {
+		panic(fmt.Sprintf("field %s: default %s: %v", sf.Name, text, err))
+	}
+}
+
+// value reads one value into v. given is false for null, which stands for absent.
+func (d *decoder) value(v reflect.Value, f Field, path string) (given bool, err error) {
+	token, at := d.next()
+	if token == nil {
+		return false, nil
+	}
+	d.config.places[path] = at
+	ok := false
+	switch f.Type {
+	case stringField:
+		var s string
+		if s, ok = token.(string); ok {
+			v.SetString(s)
+			if f.Values != nil && !slices.Contains(f.Values, s) {
+				return true, d.errorAt(path, at, fmt.Sprintf("%q is not %s", shorten(s), f.needs()))
+			}
+		}
+	case integerField:
+		var n json.Number
+		if n, ok = token.(json.Number); ok {
+			return true, d.integer(v, f, n, path, at)
+		}
+	case booleanField:
+		var b bool
+		if b, ok = token.(bool); ok {
+			v.SetBool(b)
+		}
+	case switchField:
+		_, isBool := token.(bool)
+		if ok = isBool || token == string(Auto); ok {
+			v.SetString(fmt.Sprint(token))
+		}
+	case objectField:
+		if token == json.Delim('{') {
+			v.Set(reflect.New(v.Type().Elem()))
+			return true, d.object(v.Elem(), path, at)
+		}
+	case stringsField, objectsField:
+		if token == json.Delim('[') {
+			return true, d.list(v, f, path)
+		}
+	}
+	if !ok {
+		return true, d.errorAt(path, at, f.needs()+" is needed, not "+valueWords(token))
+	}
+	return true, nil
+}
+
+func (d *decoder) integer(v reflect.Value, f Field, number json.Number, path string, at int) error {
+	n, err := strconv.ParseInt(number.String(), 10, 64)
+	if err != nil {
+		return d.errorAt(path, at, fmt.Sprintf("%s is not %s", shorten(number.String()), f.needs()))
+	}
+	if n < f.Min || n > f.Max {
+		return d.errorAt(path, at, fmt.Sprintf("%d is out of range %d to %d", n, f.Min, f.Max))
+	}
+	v.SetInt(n)
+	return nil
+}
+
+// list fills the slice v behind an opening bracket.
+func (d *decoder) list(v reflect.Value, f Field, path string) error {
+	v.Set(reflect.MakeSlice(v.Type(), 0, 4))
+	for i := 0; ; i++ {
+		entry := reflect.New(v.Type().Elem()).Elem()
+		where := fmt.Sprintf("%s[%d]", path, i)
+		token, at := d.next()
+		if token == json.Delim(']') {
+			return nil
+		}
+		d.config.places[where] = at
+		switch s, isString := token.(string); {
+		case f.Type == stringsField && isString:
+			entry.SetString(s)
+		case f.Type == stringsField:
+			return d.errorAt(where, at, "a string is needed, not "+valueWords(token))
+		case token == json.Delim('{'):
+			if err := d.object(entry, where, at); err != nil {
+				return err
+			}
+		default:
+			return d.errorAt(where, at, "an object is needed, not "+valueWords(token))
+		}
+		v.Set(reflect.Append(v, entry))
+	}
+}
+
+// fieldNamed is the number of the field that is called name in JSON, or -1. Upper and lower case differ.
+func fieldNamed(t reflect.Type, name string) int {
+	for i := range t.NumField() {
+		if t.Field(i).Tag.Get("json") == name && name != "" {
+			return i
+		}
+	}
+	return -1
+}
+
+func unknownField(t reflect.Type, name string) string {
+	var known []string
+	for i := range t.NumField() {
+		if n := t.Field(i).Tag.Get("json"); n != "" {
+			known = append(known, n)
+		}
+	}
+	if near := spec.Nearest(name, known); near != "" {
+		return fmt.Sprintf("unknown field %q, did you mean %q?", shorten(name), near)
+	}
+	return fmt.Sprintf("unknown field %q", shorten(name))
+}
+
+// valueWords says what a token begins.
+func valueWords(token json.Token) string {
+	switch token := token.(type) {
+	case json.Delim:
+		if token == '[' {
+			return "a list"
+		}
+		return "an object"
+	case string:
+		return "a string"
+	case bool:
+		return "true or false"
+	case json.Number:
+		return "a number"
+	}
+	return "null"
 }

@@ -35,17 +35,26 @@ func between(t *testing.T, text, name, table string) string {
 func fieldTable() string {
 	var b strings.Builder
 	b.WriteString("| field | type | range | default | what |\n|---|---|---|---|---|\n")
-	for _, f := range Fields() {
-		span, preset := "", "needed"
-		if f.Type == "integer" {
+	writeFields(&b, Fields())
+	return b.String()
+}
+
+// writeFields writes a row for each field, those below a field behind it.
+func writeFields(b *strings.Builder, fields []Field) {
+	for _, f := range fields {
+		span, preset := strings.Join(f.Values, ", "), ""
+		if f.Type == integerField {
 			span = fmt.Sprintf("%d to %d", f.Min, f.Max)
 		}
-		if !f.Required {
+		switch {
+		case f.Required:
+			preset = "needed"
+		case f.Default != "":
 			preset = "`" + f.Default + "`"
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.Name, f.Type, span, preset, f.Doc)
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s |\n", f.Name, f.Type, span, preset, f.Doc)
+		writeFields(b, f.Fields)
 	}
-	return b.String()
 }
 
 func deniedTable() string {

@@ -4,19 +4,47 @@ import (
 	"fmt"
 	"reflect"
 	"strconv"
+	"strings"
 )
 
 // Field is what the tags of Config say about one field.
 type Field struct {
-	Name     string // as in the JSON file; fields of list entries are "port_forwards[].host"
-	Type     string // "string", "integer", "boolean", "list of objects"
+	Name     string // as in the JSON file; fields of objects are "seccomp.deny", those of list entries "port_forwards[].host"
+	Type     FieldType
 	Required bool
-	Min, Max int64  // inclusive range of an integer; both 0 for other types
-	Default  string // JSON text; "" when Required
+	Min, Max int64    // inclusive range of an integer; both 0 for other types
+	Values   []string // what a string may be; nil for anything
+	Pattern  string   // regular expression of a string, for the schema; the check itself is in check.go
+	Default  string   // JSON text; "" when there is none
 	Doc      string
+	Fields   []Field // of an object, or of the entries of a list of objects
 }
 
-// Fields lists all fields of the configuration in the order of Config, those of list entries behind their list.
+// FieldType is the type of a field, in the words of the documentation.
+type FieldType string
+
+// The types of fields and the Go types that they are decoded into.
+const (
+	stringField  FieldType = "string"          // string
+	integerField FieldType = "integer"         // int64
+	booleanField FieldType = "boolean"         // bool
+	switchField  FieldType = "boolean or auto" // Switch
+	stringsField FieldType = "list of strings" // []string
+	objectField  FieldType = "object"          // pointer to a struct, nil when absent
+	objectsField FieldType = "list of objects" // slice of structs
+)
+
+// Switch is a setting that zbox decides on when it is "auto".
+type Switch string
+
+// The values of a Switch: true, false and "auto" in JSON.
+const (
+	Auto Switch = "auto"
+	On   Switch = "true"
+	Off  Switch = "false"
+)
+
+// Fields lists the fields of the configuration in the order of Config.
 func Fields() []Field {
 	return fieldsOf(reflect.TypeFor[Config](), "")
 }
@@ -24,42 +52,58 @@ func Fields() []Field {
 func fieldsOf(t reflect.Type, prefix string) []Field {
 	var out []Field
 	for i := range t.NumField() {
-		sf := t.Field(i)
-		if !sf.IsExported() {
-			continue
-		}
-		f := fieldOf(sf)
-		f.Name = prefix + f.Name
-		out = append(out, f)
-		if sf.Type.Kind() == reflect.Slice {
-			out = append(out, fieldsOf(sf.Type.Elem(), f.Name+"[].")...)
+		if sf := t.Field(i); sf.IsExported() {
+			f := fieldOf(sf)
+			f.Name = prefix + f.Name
+			switch f.Type {
+			case objectField:
+				f.Fields = fieldsOf(sf.Type.Elem(), f.Name+".")
+			case objectsField:
+				f.Fields = fieldsOf(sf.Type.Elem(), f.Name+"[].")
+			}
+			out = append(out, f)
 		}
 	}
 	return out
 }
 
-// fieldOf panics on a tag that is no number: that is a mistake in this package.
+// fieldOf reads the tags of one field, without those below it. It panics on a tag that is no number: that is a mistake in this package.
 func fieldOf(sf reflect.StructField) Field {
 	f := Field{
 		Name:     sf.Tag.Get("json"),
+		Type:     fieldType(sf.Type),
 		Required: sf.Tag.Get("need") == "yes",
+		Pattern:  sf.Tag.Get("pattern"),
 		Default:  sf.Tag.Get("default"),
 		Doc:      sf.Tag.Get("doc"),
 	}
-	switch sf.Type.Kind() {
-	case reflect.String:
-		f.Type = "string"
-	case reflect.Int64:
-		f.Type = "integer"
+	if f.Type == integerField {
 		f.Min, f.Max = tagNumber(sf, "min"), tagNumber(sf, "max")
-	case reflect.Bool:
-		f.Type = "boolean"
-	case reflect.Slice:
-		f.Type = "list of objects"
-	default:
-		panic(fmt.Sprintf("field %s has a type that Fields does not know", sf.Name))
+	}
+	if values := sf.Tag.Get("values"); values != "" {
+		f.Values = strings.Split(values, ",")
 	}
 	return f
+}
+
+func fieldType(t reflect.Type) FieldType {
+	switch {
+	case t == reflect.TypeFor[Switch]():
+		return switchField
+	case t.Kind() == reflect.String:
+		return stringField
+	case t.Kind() == reflect.Int64:
+		return integerField
+	case t.Kind() == reflect.Bool:
+		return booleanField
+	case t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct:
+		return objectField
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
+		return objectsField
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.String:
+		return stringsField
+	}
+	panic(fmt.Sprintf("%s is not a type of a field", t))
 }
 
 func tagNumber(sf reflect.StructField, tag string) int64 {
@@ -70,26 +114,19 @@ func tagNumber(sf reflect.StructField, tag string) int64 {
 	return n
 }
 
-// checkRanges reports the first integer of v, a struct, that is outside the range of its tags. where is the path of v itself, with
-// its dot.
-func checkRanges(v reflect.Value, where string) error {
-	for i := range v.NumField() {
-		sf := v.Type().Field(i)
-		switch {
-		case !sf.IsExported():
-		case sf.Type.Kind() == reflect.Int64:
-			f, n := fieldOf(sf), v.Field(i).Int()
-			if n < f.Min || n > f.Max {
-				return fmt.Errorf("%s%s: %d is out of range %d to %d", where, f.Name, n, f.Min, f.Max)
-			}
-		case sf.Type.Kind() == reflect.Slice:
-			for j := range v.Field(i).Len() {
-				at := fmt.Sprintf("%s%s[%d].", where, sf.Tag.Get("json"), j)
-				if err := checkRanges(v.Field(i).Index(j), at); err != nil {
-					return err
-				}
-			}
-		}
+// needs says what a value of the field must be.
+func (f Field) needs() string {
+	switch {
+	case f.Type == integerField:
+		return fmt.Sprintf("a whole number from %d to %d", f.Min, f.Max)
+	case f.Type == booleanField:
+		return "true or false"
+	case f.Type == switchField:
+		return `true, false or "auto"`
+	case f.Type == objectField:
+		return "an object"
+	case f.Values != nil:
+		return "one of " + strings.Join(f.Values, ", ")
 	}
-	return nil
+	return "a " + string(f.Type)
 }
