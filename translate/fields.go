@@ -55,10 +55,9 @@ func fieldsOf(t reflect.Type, prefix string) []Field {
 		if sf := t.Field(i); sf.IsExported() {
 			f := fieldOf(sf)
 			f.Name = prefix + f.Name
-			switch f.Type {
-			case objectField:
+			if f.Type == objectField {
 				f.Fields = fieldsOf(sf.Type.Elem(), f.Name+".")
-			case objectsField:
+			} else if f.Type == objectsField {
 				f.Fields = fieldsOf(sf.Type.Elem(), f.Name+"[].")
 			}
 			out = append(out, f)

@@ -41,7 +41,7 @@ func TestSchemaAgreesWithTheDecoder(t *testing.T) {
 	texts := []string{
 		string(example), with(`"name": "x"`), without("name"), without("root"), with(`"cpu_cores": 0`), with(`"cpu_cores": 8192`),
 		with(`"cpu_cores": 8193`), with(`"cpu_cores": "1"`), with(`"cpu_cores": 1.5`), with(`"name": "-x"`), with(`"name": "` + strings.Repeat("x", 64) + `"`),
-		with(`"name": "x", "nam": 1`), with(`"port_forwards": [{"host": 1, "sandbox": 2}]`), with(`"port_forwards": [{"host": 1}]`),
+		with(`"name": "x", "nae": 1`), with(`"port_forwards": [{"host": 1, "sandbox": 2}]`), with(`"port_forwards": [{"host": 1}]`),
 		with(`"port_forwards": [{"host": 1, "sandbox": 2, "x": 3}]`), with(`"port_forwards": {}`), with(`"network_access": 1`), `[]`,
 	}
 	for _, text := range texts {
