@@ -55,9 +55,10 @@ func fieldsOf(t reflect.Type, prefix string) []Field {
 		if sf := t.Field(i); sf.IsExported() {
 			f := fieldOf(sf)
 			f.Name = prefix + f.Name
-			if f.Type == objectField {
+			switch {
+			case f.Type == objectField:
 				f.Fields = fieldsOf(sf.Type.Elem(), f.Name+".")
-			} else if f.Type == objectsField {
+			case f.Type == objectsField:
 				f.Fields = fieldsOf(sf.Type.Elem(), f.Name+"[].")
 			}
 			out = append(out, f)
