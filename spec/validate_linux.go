@@ -43,7 +43,7 @@ func validateLinux(linux *specs.Linux) error {
 		}
 	}
 	if linux.Seccomp != nil {
-		if err := validateSeccomp(linux.Seccomp); err != nil {
+		if err := ValidateSeccomp(linux.Seccomp); err != nil {
 			return err
 		}
 	}

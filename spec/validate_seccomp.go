@@ -30,9 +30,9 @@ var (
 	}
 )
 
-// validateSeccomp is config-linux.md, "Seccomp". Unknown names of system calls are no mistake: profiles list those of newer
+// ValidateSeccomp is config-linux.md, "Seccomp". Unknown names of system calls are no mistake: profiles list those of newer
 // kernels and of other architectures.
-func validateSeccomp(p *specs.LinuxSeccomp) error {
+func ValidateSeccomp(p *specs.LinuxSeccomp) error {
 	if err := validateAction("linux.seccomp.defaultAction", p.DefaultAction, "linux.seccomp.defaultErrnoRet", p.DefaultErrnoRet); err != nil {
 		return err
 	}

@@ -84,7 +84,7 @@ func TestBundleOfAnEmptyRootIsAFreshSkeleton(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		c := &Config{Name: "a_box", Binary: static(t, tmp), Root: root, CPUCores: 1, CPULimitPercent: 1, MemoryLimitMB: 1}
+		c := preset(&Config{Name: "a_box", Binary: static(t, tmp), Root: root, CPUCores: 1, CPULimitPercent: 1, MemoryLimitMB: 1})
 		dir := filepath.Join(tmp, "bundle")
 		warnings, err := c.Bundle(dir, nil, self())
 		if err != nil || len(warnings) > 0 {
@@ -147,7 +147,7 @@ func TestBundleOfARootWithContentBindsItReadOnly(t *testing.T) {
 	tmp := t.TempDir()
 	base := makeBase(t, tmp)
 	before := listing(t, base)
-	c := &Config{Name: "box", Binary: static(t, tmp), Root: base, CPUCores: 1, CPULimitPercent: 1, MemoryLimitMB: 1}
+	c := preset(&Config{Name: "box", Binary: static(t, tmp), Root: base, CPUCores: 1, CPULimitPercent: 1, MemoryLimitMB: 1})
 	dir := filepath.Join(tmp, "bundle")
 	warnings, err := c.Bundle(dir, nil, self())
 	if err != nil || len(warnings) > 0 {
@@ -231,7 +231,7 @@ func TestBundleRefusesWithFieldAndReason(t *testing.T) {
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
-			c := &Config{Name: "box", Binary: tc.binary, Root: tc.root, CPUCores: 1, CPULimitPercent: 1, MemoryLimitMB: 1, file: "c.json"}
+			c := preset(&Config{Name: "box", Binary: tc.binary, Root: tc.root, CPUCores: 1, CPULimitPercent: 1, MemoryLimitMB: 1, file: "c.json"})
 			bundle := filepath.Join(t.TempDir(), "bundle")
 			_, err := c.Bundle(bundle, nil, self())
 			if err == nil || err.Error() != tc.want {

@@ -23,7 +23,12 @@ func (c *Config) check() error {
 	if err := checkPath("root", c.Root); err != nil {
 		return err
 	}
-	return c.checkPorts()
+	for _, check := range []func() error{c.checkProcess, c.checkPorts, c.checkSeccomp} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // validName: a name becomes a host name, a directory name and part of a cgroup path: 63 bytes is the limit of one label of a host name

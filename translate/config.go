@@ -28,6 +28,24 @@ type Config struct {
 	NetworkAccess bool          `json:"network_access" default:"false" doc:"not available yet: the sandbox has a loopback interface of its own, and a warning says so"`
 	PortForwards  []PortForward `json:"port_forwards" default:"[]" doc:"not available yet: checked, and a warning says so"`
 
+	Args     []string `json:"args" default:"[\"sh\"]" doc:"arguments of the program; those behind -- on the command line take their place"`
+	Env      []string `json:"env" default:"[]" doc:"NAME=value each; they add to PATH, HOME and TERM and may replace them. Nothing of the caller's environment comes in by itself"`
+	Cwd      string   `json:"cwd" default:"\"/\"" pattern:"^/" doc:"working directory inside, an absolute path; made when it is missing"`
+	Hostname string   `json:"hostname" pattern:"^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$" doc:"host name inside; default: name, with - for _"`
+	UID      int64    `json:"uid" default:"0" min:"0" max:"65535" doc:"user inside; 0 is an unprivileged user of the host, too"`
+	GID      int64    `json:"gid" default:"0" min:"0" max:"65535" doc:"group inside"`
+	Terminal Switch   `json:"terminal" default:"\"auto\"" doc:"give the program a terminal of its own; auto: when standard input and output are one"`
+	Init     bool     `json:"init" default:"false" doc:"run a small init as process 1 that passes signals on and reaps; otherwise the program is process 1"`
+
+	PidsLimit      int64 `json:"pids_limit" default:"512" min:"1" max:"4194304" doc:"processes and threads at one time"`
+	TimeoutSeconds int64 `json:"timeout_seconds" default:"0" min:"0" max:"31536000" doc:"kill the sandbox with all its processes after so many seconds, exit code 124; 0: never"`
+	MemorySwapMB   int64 `json:"memory_swap_mb" default:"0" min:"0" max:"4294967295" doc:"swap in MiB that may be used besides memory_limit_mb"`
+
+	Capabilities []string `json:"capabilities" default:"[]" doc:"Linux capabilities of the program inside its user namespace, such as NET_RAW; none are needed for ports below 1024"`
+	Seccomp      *Seccomp `json:"seccomp" doc:"changes of the system call filter"`
+	Rootless     Switch   `json:"rootless" default:"\"auto\"" doc:"work without root privileges; auto: unless root runs zbox; false: refuse to run for another user"`
+	Strict       bool     `json:"strict" default:"true" doc:"refuse to run with a limit that cannot be applied; false: without root privileges, run and warn"`
+
 	// file is the name for messages, data its content and places the offsets of the values that are in it, by path ("mounts[0].source").
 	file   string
 	data   []byte
@@ -38,6 +56,13 @@ type Config struct {
 type PortForward struct {
 	Host    int64 `json:"host" need:"yes" min:"1" max:"65535" doc:"port on the host; no two entries may share it"`
 	Sandbox int64 `json:"sandbox" need:"yes" min:"1" max:"65535" doc:"port inside the sandbox"`
+}
+
+// Seccomp changes the system call filter: some calls more or less than the built-in list, or a filter of the user's own.
+type Seccomp struct {
+	Deny    []string `json:"deny" default:"[]" doc:"system calls to refuse with EPERM besides the built-in list"`
+	Allow   []string `json:"allow" default:"[]" doc:"system calls of the built-in list to let pass"`
+	Profile string   `json:"profile" pattern:"^/" doc:"absolute path of a file with an OCI linux.seccomp object that takes the place of the built-in filter; excludes deny and allow"`
 }
 
 // Load reads and checks the configuration at path; "-" is standard input. It reads to the end of the file, so pipes and procfs

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -42,6 +43,17 @@ func without(field string) string {
 		}
 	}
 	return "{\n" + strings.Join(lines, ",\n") + "\n}"
+}
+
+// preset gives the fields of c that are zero their defaults, as if c had been parsed.
+func preset(c *Config) *Config {
+	v := reflect.ValueOf(c).Elem()
+	for i := range v.NumField() {
+		if sf := v.Type().Field(i); sf.IsExported() && v.Field(i).IsZero() {
+			setDefault(v.Field(i), sf)
+		}
+	}
+	return c
 }
 
 func TestParseRefusesWithFieldValueAndRange(t *testing.T) {

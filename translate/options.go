@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -30,7 +32,7 @@ type Options struct {
 	Terminal bool
 	Term     string
 	// UID and GID are the caller's effective ids. With UID 0, SubUID and SubGID are what the sandbox's ids are mapped to; a zero
-	// range is DefaultRange. Otherwise only the caller's own ids are there, as 0.
+	// range is DefaultRange. Otherwise the caller's own ids are there as 0, and SubUID and SubGID from 1 on if they are not zero.
 	UID, GID       uint32
 	SubUID, SubGID IDRange
 	// CgroupV2: the controllers are on cgroup v2. Only there can the out-of-memory killer end the sandbox as a whole.
@@ -44,42 +46,78 @@ func HostOptions() (Options, error) {
 	o := Options{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Arch: runtime.GOARCH}
 	_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
 	o.CgroupV2 = err == nil
-	if o.UID != 0 {
-		return o, nil
-	}
-	if o.SubUID, err = readSubordinate("/etc/subuid"); err != nil {
+	if o.UID == 0 {
+		names := []string{"root", "0"}
+		if o.SubUID, err = readSubordinate("/etc/subuid", names, rangeSize, DefaultRange); err == nil {
+			o.SubGID, err = readSubordinate("/etc/subgid", names, rangeSize, DefaultRange)
+		}
 		return o, err
 	}
-	o.SubGID, err = readSubordinate("/etc/subgid")
-	return o, err
+	return o, o.findOwnRanges()
 }
 
-// readSubordinate finds root's first range of at least rangeSize ids in a file of subuid(5); DefaultRange when there is none.
-func readSubordinate(path string) (IDRange, error) {
+// findOwnRanges finds the subordinate ids of a caller who is not root. Both kinds are needed, and the two programs that map them.
+func (o *Options) findOwnRanges() error {
+	for _, program := range []string{"newuidmap", "newgidmap"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return nil
+		}
+	}
+	names := namesOf(strconv.FormatUint(uint64(o.UID), 10))
+	uids, err := readSubordinate("/etc/subuid", names, 1, IDRange{})
+	if err != nil {
+		return err
+	}
+	gids, err := readSubordinate("/etc/subgid", names, 1, IDRange{})
+	if err == nil && uids.Size > 0 && gids.Size > 0 {
+		o.SubUID, o.SubGID = uids, gids
+	}
+	return err
+}
+
+// namesOf are a uid and the names that /etc/passwd has for it. Users of a directory service are in /etc/subuid by number.
+func namesOf(uid string) []string {
+	names := []string{uid}
+	data, _ := os.ReadFile("/etc/passwd")
+	for line := range strings.Lines(string(data)) {
+		if f := strings.Split(line, ":"); len(f) > 2 && f[2] == uid {
+			names = append(names, f[0])
+		}
+	}
+	return names
+}
+
+// readSubordinate finds the first range of at least so many ids that a file of subuid(5) has for one of the names, cut to rangeSize;
+// otherwise it is preset.
+func readSubordinate(path string, names []string, least uint64, preset IDRange) (IDRange, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return DefaultRange, nil
+		return preset, nil
 	}
 	if err != nil {
-		return IDRange{}, fmt.Errorf("reading the subordinate ids of root: %w", err)
+		return IDRange{}, fmt.Errorf("reading subordinate ids: %w", err)
 	}
-	return parseSubordinate(string(data)), nil
+	if r, ok := parseSubordinate(string(data), names, least); ok {
+		return r, nil
+	}
+	return preset, nil
 }
 
 // parseSubordinate skips malformed lines, as newuidmap(1) does.
-func parseSubordinate(text string) IDRange {
+func parseSubordinate(text string, names []string, least uint64) (IDRange, bool) {
 	lines := bufio.NewScanner(strings.NewReader(text))
 	for lines.Scan() {
 		f := strings.Split(lines.Text(), ":")
-		if len(f) != 3 || (f[0] != "root" && f[0] != "0") {
+		if len(f) != 3 || !slices.Contains(names, f[0]) {
 			continue
 		}
 		start, err1 := strconv.ParseUint(f[1], 10, 32)
 		size, err2 := strconv.ParseUint(f[2], 10, 32)
+		size = min(size, rangeSize)
 		// A range that holds the host's root would undo the mapping.
-		if err1 == nil && err2 == nil && start > 0 && size >= rangeSize && start+rangeSize < 1<<32 {
-			return IDRange{Start: uint32(start), Size: rangeSize}
+		if err1 == nil && err2 == nil && start > 0 && size >= least && start+size < 1<<32 {
+			return IDRange{Start: uint32(start), Size: uint32(size)}, true
 		}
 	}
-	return DefaultRange
+	return IDRange{}, false
 }

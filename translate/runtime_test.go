@@ -52,7 +52,7 @@ func run(t *testing.T, c *Config, args ...string) (string, int) {
 
 // box is a sandbox of busybox that any runtime can start in.
 func box() *Config {
-	return &Config{Name: "box_1", Binary: "/bin/busybox", Root: "/nonexistent", CPUCores: 2, CPULimitPercent: 10, MemoryLimitMB: 64}
+	return preset(&Config{Name: "box_1", Binary: "/bin/busybox", Root: "/nonexistent", CPUCores: 2, CPULimitPercent: 10, MemoryLimitMB: 64})
 }
 
 func expect(t *testing.T, c *Config, script, want string, code int) {

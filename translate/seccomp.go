@@ -2,10 +2,15 @@ package translate
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"runtime"
+	"slices"
 	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/bxrne/zbox/spec"
 )
 
 // DeniedGroup is a set of system calls that the sandbox refuses for one reason.
@@ -72,18 +77,136 @@ func (o Options) arch() string {
 	return runtime.GOARCH
 }
 
-// seccompProfile allows everything but Denied and argumentRules.
-func seccompProfile(goarch string) (*specs.LinuxSeccomp, error) {
+// builtinProfile allows everything but Denied and argumentRules, as changed by the configuration.
+func (c *Config) builtinProfile(goarch string) (*specs.LinuxSeccomp, error) {
 	native, ok := nativeArchs[goarch]
 	if !ok {
 		return nil, fmt.Errorf("building the seccomp profile: no system call table for the architecture %s", goarch)
 	}
+	changes := c.Seccomp
+	if changes == nil {
+		changes = &Seccomp{}
+	}
 	p := &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: []specs.Arch{native}}
 	for _, g := range Denied() {
-		p.Syscalls = append(p.Syscalls, deny(g.Errno, g.Names))
+		if names := except(g.Names, changes.Allow); len(names) > 0 {
+			p.Syscalls = append(p.Syscalls, deny(g.Errno, names))
+		}
 	}
-	p.Syscalls = append(p.Syscalls, argumentRules(goarch)...)
+	for _, rule := range c.argumentRules(goarch) {
+		// What is refused whatever its arguments needs no rule for some of them.
+		if rule.Names = except(except(rule.Names, changes.Allow), changes.Deny); len(rule.Names) > 0 {
+			p.Syscalls = append(p.Syscalls, rule)
+		}
+	}
+	if names := except(changes.Deny, deniedNames()); len(names) > 0 {
+		p.Syscalls = append(p.Syscalls, deny(syscall.EPERM, names))
+	}
 	return p, nil
+}
+
+// except is names without those that are left out.
+func except(names, left []string) []string {
+	if len(left) == 0 {
+		return names
+	}
+	var out []string
+	for _, name := range names {
+		if !slices.Contains(left, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func deniedNames() []string {
+	var names []string
+	for _, g := range Denied() {
+		names = append(names, g.Names...)
+	}
+	return names
+}
+
+// seccompProfile is the filter of the sandbox: the built-in one, or the user's.
+func (c *Config) seccompProfile(goarch string) (*specs.LinuxSeccomp, error) {
+	if c.Seccomp == nil || c.Seccomp.Profile == "" {
+		return c.builtinProfile(goarch)
+	}
+	p, err := readProfile(c.Seccomp.Profile)
+	if err != nil {
+		return nil, c.locate(wrong("seccomp.profile", "%w", err))
+	}
+	return p, nil
+}
+
+// readProfile reads a linux.seccomp object (runtime-spec, config-linux.md, "Seccomp"). A field that the specification does not have is an
+// error: docker's own form of profiles, with includes and archMap, would otherwise pass with half of its rules.
+func readProfile(path string) (*specs.LinuxSeccomp, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxConfigSize+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxConfigSize {
+		return nil, fmt.Errorf("%s: larger than %d bytes", path, maxConfigSize)
+	}
+	p := &specs.LinuxSeccomp{}
+	if err := spec.Decode(path, data, p, spec.DecodeOptions{Strict: true}); err != nil {
+		return nil, err
+	}
+	if err := spec.ValidateSeccomp(p); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return p, nil
+}
+
+// checkSeccomp checks the changes of the filter against each other and against the built-in list.
+func (c *Config) checkSeccomp() error {
+	if c.Seccomp == nil {
+		return nil
+	}
+	if c.Seccomp.Profile != "" {
+		if len(c.Seccomp.Deny)+len(c.Seccomp.Allow) > 0 {
+			return wrong("seccomp.profile", "takes the place of the whole filter; deny and allow change the built-in one")
+		}
+		return checkPath("seccomp.profile", c.Seccomp.Profile)
+	}
+	return c.checkAllowed()
+}
+
+// checkAllowed reports a call of allow that is not refused, which is a typing error, or refused and allowed at once.
+func (c *Config) checkAllowed() error {
+	known := append(deniedNames(), "clone", "ioctl", "prctl", "socket", "socketpair")
+	for i, name := range c.Seccomp.Allow {
+		field := fmt.Sprintf("seccomp.allow[%d]", i)
+		switch {
+		case slices.Contains(c.Seccomp.Deny, name):
+			return wrong(field, "%s is also in seccomp.deny", shorten(name))
+		case slices.Contains(known, name):
+		case spec.Nearest(name, known) != "":
+			return wrong(field, "%q is not refused; did you mean %q?", shorten(name), spec.Nearest(name, known))
+		default:
+			return wrong(field, "%q is not refused: docs/sandbox.md has the list", shorten(name))
+		}
+	}
+	return nil
+}
+
+// CheckCalls reports the first name of seccomp.deny that is no system call. known is what tells, and words who that is.
+func (c *Config) CheckCalls(known func(name string) bool, words string) error {
+	if c.Seccomp == nil {
+		return nil
+	}
+	for i, name := range c.Seccomp.Deny {
+		if !known(name) {
+			return c.locate(wrong(fmt.Sprintf("seccomp.deny[%d]", i), "%q is not a system call that %s knows", shorten(name), words))
+		}
+	}
+	return nil
 }
 
 func deny(errno syscall.Errno, names []string, args ...specs.LinuxSeccompArg) specs.LinuxSyscall {
@@ -92,10 +215,22 @@ func deny(errno syscall.Errno, names []string, args ...specs.LinuxSeccompArg) sp
 }
 
 // argumentRules deny calls that are needed but for some of their arguments.
-func argumentRules(goarch string) []specs.LinuxSyscall {
+func (c *Config) argumentRules(goarch string) []specs.LinuxSyscall {
 	rules := cloneRules(goarch)
 	rules = append(rules, ioctlRules()...)
-	return append(rules, socketRules()...)
+	rules = append(rules, socketRules()...)
+	if !c.Init {
+		rules = append(rules, parentDeathRule())
+	}
+	return rules
+}
+
+// parentDeathRule keeps process 1 from outliving a zbox that is killed: zbox has the kernel kill it then (PR_SET_PDEATHSIG), and the
+// program, when it is process 1 itself, could take that back. The kernel looks at 32 bits of the option, and at all of the signal.
+func parentDeathRule() specs.LinuxSyscall {
+	const setParentDeathSignal = 1 // PR_SET_PDEATHSIG
+	return deny(syscall.EPERM, []string{"prctl"}, masked(0, 0xffffffff, setParentDeathSignal),
+		specs.LinuxSeccompArg{Index: 1, Value: uint64(syscall.SIGKILL), Op: specs.OpNotEqual})
 }
 
 // cloneRules refuse clone(2) with any flag that makes a namespace. CLONE_NEWTIME is not among clone's flags.

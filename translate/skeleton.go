@@ -34,7 +34,7 @@ func (c *Config) skeleton(b *base) []entry {
 }
 
 func (c *Config) etc() []entry {
-	host := hostname(c.Name)
+	host := c.hostname()
 	return []entry{
 		{path: "etc", mode: fs.ModeDir | 0o755},
 		{path: "etc/passwd", mode: 0o644, content: "root:x:0:0:root:" + homeDir + ":/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"},

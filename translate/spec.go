@@ -3,7 +3,6 @@ package translate
 import (
 	"fmt"
 	"path/filepath"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -27,16 +26,19 @@ func (c *Config) Spec(args []string, o Options) (*specs.Spec, []string, error) {
 
 // spec is Spec with other mounts behind those of the system.
 func (c *Config) spec(args []string, o Options, mounts []specs.Mount) (*specs.Spec, []string, error) {
-	seccomp, err := seccompProfile(o.arch())
+	seccomp, err := c.seccompProfile(o.arch())
 	if err != nil {
 		return nil, nil, err
 	}
-	ids := o.idMaps()
+	ids, err := c.idMaps(o)
+	if err != nil {
+		return nil, nil, err
+	}
 	s := &specs.Spec{
 		Version:  specs.Version,
 		Process:  c.process(args, o),
 		Root:     &specs.Root{Path: rootfsDir, Readonly: true},
-		Hostname: hostname(c.Name),
+		Hostname: c.hostname(),
 		Mounts:   append(c.systemMounts(ids), mounts...),
 		Linux: &specs.Linux{
 			UIDMappings:   ids.uids,
@@ -57,29 +59,6 @@ func (c *Config) target() string {
 	return filepath.Join(binDir, filepath.Base(c.Binary))
 }
 
-func (c *Config) process(args []string, o Options) *specs.Process {
-	if len(args) == 0 {
-		args = []string{"sh"}
-	}
-	env := []string{"PATH=" + searchPath, "HOME=" + homeDir}
-	if o.Terminal {
-		term := o.Term
-		if term == "" {
-			term = "xterm"
-		}
-		env = append(env, "TERM="+term)
-	}
-	return &specs.Process{
-		Terminal:     o.Terminal,
-		Args:         append([]string{c.target()}, args...),
-		Env:          env,
-		Cwd:          "/",
-		Capabilities: &specs.LinuxCapabilities{},
-		// Not even a setuid program of a root with content can gain what the sandbox does not have.
-		NoNewPrivileges: true,
-	}
-}
-
 // warnings names what the configuration asks for and this version does not do.
 func (c *Config) warnings() []string {
 	var w []string
@@ -90,11 +69,6 @@ func (c *Config) warnings() []string {
 		w = append(w, fmt.Sprintf("port_forwards: not available yet: no port of the host leads into the sandbox (%d asked for)", len(c.PortForwards)))
 	}
 	return w
-}
-
-// hostname makes a host name (RFC 1123, 2.1) of a sandbox's name: no underscore, no dot or hyphen at the end.
-func hostname(name string) string {
-	return strings.TrimRight(strings.ReplaceAll(name, "_", "-"), ".-")
 }
 
 // sysctls let a server without capabilities have the ports that it has elsewhere, 80 and 22 in the seed's example; they are those of the

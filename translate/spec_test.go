@@ -111,7 +111,7 @@ func TestSpecLimits(t *testing.T) {
 		{8192, 100, 4294967295, 819200000, 4294967295 << 20},
 	}
 	for _, tc := range cases {
-		c := &Config{Name: "x", Binary: "/bin/x", CPUCores: tc.cores, CPULimitPercent: tc.percent, MemoryLimitMB: tc.mb}
+		c := preset(&Config{Name: "x", Binary: "/bin/x", CPUCores: tc.cores, CPULimitPercent: tc.percent, MemoryLimitMB: tc.mb})
 		r := c.resources(Options{})
 		if *r.CPU.Quota != tc.quota || *r.CPU.Period != 100000 || *r.Memory.Limit != tc.bytes || *r.Memory.Swap != tc.bytes {
 			t.Errorf("%+v: quota %d, memory %d, swap %d", tc, *r.CPU.Quota, *r.Memory.Limit, *r.Memory.Swap)
@@ -126,7 +126,7 @@ func TestHostname(t *testing.T) {
 	for name, want := range map[string]string{
 		"zbox-sandbox": "zbox-sandbox", "a_b": "a-b", "x__": "x", "a.b.": "a.b", "0": "0", strings.Repeat("x", 63): strings.Repeat("x", 63),
 	} {
-		if got := hostname(name); got != want {
+		if got := (&Config{Name: name}).hostname(); got != want {
 			t.Errorf("%q: got %q, want %q", name, got, want)
 		}
 	}
@@ -148,7 +148,11 @@ func TestSubordinateRangeOfRoot(t *testing.T) {
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := parseSubordinate(tc.text); got != tc.want {
+			got, ok := parseSubordinate(tc.text, []string{"root", "0"}, rangeSize)
+			if !ok {
+				got = DefaultRange
+			}
+			if got != tc.want {
 				t.Errorf("got %+v, want %+v", got, tc.want)
 			}
 		})
@@ -166,7 +170,7 @@ func TestDeniedNamesEachCallOnce(t *testing.T) {
 			seen[name] = true
 		}
 	}
-	for _, rule := range argumentRules("amd64") {
+	for _, rule := range (&Config{}).argumentRules("amd64") {
 		for _, name := range rule.Names {
 			if seen[name] {
 				t.Errorf("%s is denied by argument and as a whole", name)
