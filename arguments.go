@@ -17,8 +17,9 @@ type invocation struct {
 	command  string
 	flags    []string
 	operands []string
-	// dashes: the operands follow a "--".
+	// dashes: there is a "--". The operands from number behind on follow it.
 	dashes bool
+	behind int
 }
 
 // argsBelongToCommand are the commands where everything behind the ID is somebody else's command line, also what starts with "-"
@@ -31,7 +32,8 @@ func takeApart(args []string) (invocation, error) {
 	var inv invocation
 	var err error
 	var rest []string
-	inv.globals, rest, inv.dashes, err = splitFlags(args, globalFlags(), false)
+	inv.globals, rest, inv.behind, err = splitFlags(args, globalFlags(), false)
+	inv.dashes = inv.behind >= 0
 	if err != nil {
 		return inv, err
 	}
@@ -57,20 +59,22 @@ func takeApart(args []string) (invocation, error) {
 		return inv, unknownCommand(rest[0])
 	}
 	inv.command = rest[0]
-	inv.flags, inv.operands, _, err = splitFlags(rest[1:], cmd.Flags, !argsBelongToCommand[inv.command])
+	inv.flags, inv.operands, inv.behind, err = splitFlags(rest[1:], cmd.Flags, !argsBelongToCommand[inv.command])
+	inv.dashes = inv.behind >= 0
 	return inv, err
 }
 
-// splitFlags separates flags from operands. With mixed, flags may follow operands.
-func splitFlags(args []string, known []cli.Flag, mixed bool) (flags, operands []string, dashes bool, err error) {
+// splitFlags separates flags from operands. With mixed, flags may follow operands. The operands from number behind on follow a "--"; without
+// one, behind is negative.
+func splitFlags(args []string, known []cli.Flag, mixed bool) (flags, operands []string, behind int, err error) {
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
 		if arg == "--" {
-			return flags, append(operands, args[i+1:]...), true, nil
+			return flags, append(operands, args[i+1:]...), len(operands), nil
 		}
 		if len(arg) < 2 || arg[0] != '-' {
 			if !mixed {
-				return flags, args[i:], false, nil
+				return flags, args[i:], -1, nil
 			}
 			operands = append(operands, arg)
 			continue
@@ -79,19 +83,19 @@ func splitFlags(args []string, known []cli.Flag, mixed bool) (flags, operands []
 		flag := findFlag(known, name)
 		switch {
 		case flag == nil:
-			return flags, operands, false, unknownFlag(name, known)
+			return flags, operands, -1, unknownFlag(name, known)
 		case hasValue:
 			flags = append(flags, "--"+flag.Names()[0]+"="+value)
 		case !takesValue(flag):
 			flags = append(flags, "--"+flag.Names()[0])
 		case i+1 == len(args):
-			return flags, operands, false, fmt.Errorf("flag needs an argument: %s", dashed(name))
+			return flags, operands, -1, fmt.Errorf("flag needs an argument: %s", dashed(name))
 		default:
 			i++
 			flags = append(flags, "--"+flag.Names()[0]+"="+args[i])
 		}
 	}
-	return flags, operands, false, nil
+	return flags, operands, -1, nil
 }
 
 func unknownFlag(name string, known []cli.Flag) error {

@@ -22,8 +22,11 @@ type bundleDir struct {
 	lock *os.File
 }
 
-// makeBundleDir makes the directory of a sandbox, and removes those of sandboxes that are gone.
-func makeBundleDir(c *cli.Context, rt *libzbox.Runtime, id string) (*bundleDir, error) {
+// keptFile in the directory of a bundle says that the container is there until somebody deletes it.
+const keptFile = "kept"
+
+// makeBundleDir makes the directory of a sandbox, and removes what is left of those that are gone.
+func makeBundleDir(c *cli.Context, rt *libzbox.Runtime, id string, kept bool) (*bundleDir, error) {
 	o, err := runtimeOptions(c)
 	if err != nil {
 		return nil, err
@@ -44,9 +47,14 @@ func makeBundleDir(c *cli.Context, rt *libzbox.Runtime, id string) (*bundleDir, 
 	sweep(rt, home)
 	dir := &bundleDir{path: filepath.Join(home, id)}
 	if err := os.Mkdir(dir.path, 0o700); err != nil {
+		if _, lerr := rt.Load(id); errors.Is(err, os.ErrExist) && lerr == nil {
+			err = libzbox.ErrExist
+		}
 		return nil, err
 	}
-	dir.lock, err = lockDir(dir.path, unix.LOCK_EX)
+	if dir.lock, err = lockDir(dir.path, unix.LOCK_EX); err == nil && kept {
+		err = os.WriteFile(filepath.Join(dir.path, keptFile), nil, 0o600)
+	}
 	return dir, err
 }
 
@@ -61,7 +69,8 @@ func makeRoot(root string) error {
 	return os.Chmod(root, 0o700|os.ModeSticky)
 }
 
-// sweep removes the bundles that no zbox holds and that no container uses. What cannot be removed is left for the next time.
+// sweep removes the bundles that no zbox holds and that no container uses, and the containers of those that a killed zbox left behind. What
+// cannot be removed is left for the next time.
 func sweep(rt *libzbox.Runtime, home string) {
 	entries, _ := os.ReadDir(home)
 	for _, e := range entries {
@@ -70,11 +79,40 @@ func sweep(rt *libzbox.Runtime, home string) {
 		if err != nil {
 			continue
 		}
-		if _, err := rt.Load(e.Name()); errors.Is(err, libzbox.ErrNotExist) {
+		if isGone(rt, path) {
 			_ = os.RemoveAll(path)
 		}
 		lock.Close()
 	}
+}
+
+// isGone reports whether nothing is left of the container of a bundle. One that was in the foreground of a zbox that was killed has died
+// with it, and is deleted here.
+func isGone(rt *libzbox.Runtime, path string) bool {
+	id := filepath.Base(path)
+	container, err := rt.Load(id)
+	if err != nil {
+		return errors.Is(err, libzbox.ErrNotExist)
+	}
+	if _, err := os.Stat(filepath.Join(path, keptFile)); err == nil {
+		return false
+	}
+	state, err := container.State()
+	return err == nil && state.Status == libzbox.Stopped && rt.Delete(id, true) == nil
+}
+
+// removeBundle removes the bundle of a sandbox that was deleted, unless the zbox that has it in its foreground is about to do so.
+func removeBundle(root, id string) error {
+	path := filepath.Join(root, bundleDirs, id)
+	lock, err := lockDir(path, unix.LOCK_EX|unix.LOCK_NB)
+	switch {
+	case errors.Is(err, os.ErrNotExist), errors.Is(err, unix.EWOULDBLOCK):
+		return nil
+	case err != nil:
+		return err
+	}
+	defer lock.Close()
+	return os.RemoveAll(path)
 }
 
 func lockDir(path string, how int) (*os.File, error) {

@@ -25,13 +25,17 @@ func deleteCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			o, err := runtimeOptions(c)
+			if err != nil {
+				return err
+			}
 			force := c.Bool("force")
 			return forEach(rt, id, c.Bool("regex"), func(id string) error {
 				err := rt.Delete(id, force)
-				if force && errors.Is(err, libzbox.ErrNotExist) {
-					return nil
+				if err != nil && !(force && errors.Is(err, libzbox.ErrNotExist)) {
+					return err
 				}
-				return err
+				return removeBundle(o.Root, id)
 			})
 		},
 	}

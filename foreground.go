@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"slices"
@@ -104,4 +105,20 @@ func waitExited(pid int) {
 			return
 		}
 	}
+}
+
+// runForeground runs a container to its end. The exit status of its process is the error.
+func runForeground(rt *libzbox.Runtime, id string, o libzbox.CreateOptions, keep bool, rep *report) error {
+	var container *libzbox.Container
+	status, err := attend(func() (p *libzbox.Process, err error) {
+		container, p, err = rt.Run(id, o)
+		return p, err
+	})
+	if container != nil && !keep {
+		// The container's own result matters more than a clean-up that went wrong.
+		if derr := container.Remove(); derr != nil {
+			rep.warn(fmt.Sprintf("run %s: deleting: %v", id, derr))
+		}
+	}
+	return ended(status, err)
 }

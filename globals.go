@@ -24,9 +24,15 @@ func globalFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "systemd-cgroup", Usage: "let systemd make the cgroups of new containers; cgroupsPath is then SLICE:PREFIX:NAME"},
 		&cli.StringFlag{Name: "cgroup-manager", Usage: "let `WHO` make the cgroups of new containers: cgroupfs, systemd or disabled (default: cgroupfs); wins over --systemd-cgroup"},
 		&cli.StringFlag{Name: "rootless", Usage: "behave as for a user without privileges: `true|false|auto` (default: auto)"},
-		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "run the sandbox that the zbox configuration `FILE` describes"},
+		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "run the sandbox that the zbox configuration `FILE` describes; - is standard input"},
+		resultFlag(),
 		&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print what zbox is built from"},
 	}
+}
+
+// resultFlag is that of zbox -c and of run -c.
+func resultFlag() cli.Flag {
+	return &cli.StringFlag{Name: "result", Usage: "write how the sandbox ended and what it used to `FILE`, as JSON"}
 }
 
 // openRuntime is the libzbox that the global flags ask for.

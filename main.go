@@ -112,7 +112,7 @@ func newApp(inv invocation, rep *report, stdout io.Writer) *cli.App {
 		DisableSliceFlagSeparator: true, // --env A=1,2 is one value
 		OnUsageError:              usageError,
 		ExitErrHandler:            func(*cli.Context, error) {},
-		Metadata:                  map[string]any{"report": rep},
+		Metadata:                  map[string]any{"report": rep, "invocation": inv},
 		Action:                    withoutCommand,
 	}
 	// cli/v2 spends a tenth of a millisecond on flags that are not given: it looks each of them up in all of them.
@@ -135,7 +135,7 @@ func withoutCommand(c *cli.Context) error {
 	case c.Bool("version"):
 		return printVersion(c.App.Writer)
 	case c.IsSet("config"):
-		return runSandbox(c)
+		return runSandbox(c, "", c.Args().Slice())
 	case c.Args().Present():
 		return errors.New("a command is missing before --")
 	}
@@ -143,6 +143,8 @@ func withoutCommand(c *cli.Context) error {
 }
 
 func usageError(_ *cli.Context, err error, _ bool) error { return err }
+
+func invocationOf(c *cli.Context) invocation { return c.App.Metadata["invocation"].(invocation) }
 
 func reportOf(c *cli.Context) *report { return c.App.Metadata["report"].(*report) }
 

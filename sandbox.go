@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,44 +14,144 @@ import (
 	"github.com/bxrne/zbox/translate"
 )
 
-// runSandbox is `zbox -c FILE [-- ARGS...]`: the configuration becomes a bundle that lives as long as the sandbox does. The exit
-// status of its process is the error.
-func runSandbox(c *cli.Context) error {
-	cfg, err := translate.Load(c.String("config"))
+// sandbox is one run of a zbox configuration.
+type sandbox struct {
+	cfg     *translate.Config
+	rt      *libzbox.Runtime
+	id      string
+	args    []string
+	options libzbox.CreateOptions
+	result  *resultFile
+	report  *report
+	// keep: the container stays when its process has ended.
+	keep bool
+	// started is called once the program runs.
+	started func() error
+}
+
+// runSandbox is `zbox -c FILE [-- ARGS...]` and `zbox run -c FILE [ID]`: the configuration becomes a bundle that lives as long as the
+// container does. The exit status of its process is the error.
+func runSandbox(c *cli.Context, id string, args []string) error {
+	cfg, err := loadConfig(c.String("config"))
 	if err != nil {
 		return err
 	}
-	rt, err := openRuntime(c)
-	if err != nil {
+	if id == "" {
+		if id, err = sandboxID(cfg.Name); err != nil {
+			return err
+		}
+		if detached(c) { // or else nobody would know it
+			fmt.Fprintln(c.App.Writer, id)
+		}
+	}
+	if needsSupervisor(c, cfg) {
+		return startSupervisor(c, cfg, id, args)
+	}
+	s := &sandbox{cfg: cfg, id: id, args: args, report: reportOf(c), keep: c.Bool("keep") || c.Bool("detach"), started: reportReady(c)}
+	if s.options, err = sandboxOptions(c, cfg); err != nil {
 		return err
 	}
-	o, err := bundleOptions()
-	if err != nil {
+	if s.rt, err = openSandboxRuntime(c, cfg); err != nil {
 		return err
 	}
-	id, err := sandboxID(cfg.Name)
-	if err != nil {
+	if s.result, err = openResult(c.String("result")); err != nil {
 		return err
 	}
-	dir, err := makeBundleDir(c, rt, id)
+	err = s.run(c)
+	if err := s.result.writeError(s.id, err); err != nil {
+		return err
+	}
+	return err
+}
+
+// run makes the bundle and runs it.
+func (s *sandbox) run(c *cli.Context) error {
+	dir, err := makeBundleDir(c, s.rt, s.id, s.keep)
 	if err != nil {
 		return fmt.Errorf("making the bundle: %w", err)
 	}
-	defer dir.remove()
-	bundle := filepath.Join(dir.path, "bundle")
-	if err := writeBundle(cfg, bundle, c.Args().Slice(), o, reportOf(c)); err != nil {
-		return err
+	s.options.Bundle = filepath.Join(dir.path, "bundle")
+	o, err := bundleOptions(c)
+	if err == nil {
+		err = writeBundle(s.cfg, s.options.Bundle, s.args, o, s.report)
 	}
-	return runForeground(rt, id, libzbox.CreateOptions{Bundle: bundle, TakeConsole: true, ConsoleSize: callersSize()}, false, reportOf(c))
+	if err == nil {
+		err = s.live(detached(c))
+	}
+	// What is kept goes with `zbox delete`.
+	if _, lerr := s.rt.Load(s.id); !s.keep || errors.Is(lerr, libzbox.ErrNotExist) {
+		dir.remove()
+	}
+	return err
+}
+
+// live runs the container in the background, or in the foreground to its end.
+func (s *sandbox) live(detached bool) error {
+	if !detached {
+		return s.runForeground()
+	}
+	_, _, err := s.rt.Run(s.id, s.options)
+	return s.cfg.InWords(err)
+}
+
+// loadConfig reads and checks a configuration.
+func loadConfig(path string) (*translate.Config, error) {
+	cfg, err := translate.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	return cfg, cfg.CheckCalls(libzbox.KnownSystemCall, "libseccomp")
+}
+
+// sandboxOptions reads the flags of run, which `zbox -c` alone does not have.
+func sandboxOptions(c *cli.Context, cfg *translate.Config) (libzbox.CreateOptions, error) {
+	if c.IsSet("bundle") {
+		return libzbox.CreateOptions{}, errors.New("--bundle: --config makes the bundle; zbox spec -c writes one")
+	}
+	o, err := runOptions(c)
+	o.LenientLimits = !cfg.Strict
+	// What runs in the foreground must not go on when nobody is there any more to end it.
+	o.DieWithParent = !detached(c)
+	return o, err
+}
+
+// openSandboxRuntime is openRuntime with the configuration's own say about privileges.
+func openSandboxRuntime(c *cli.Context, cfg *translate.Config) (*libzbox.Runtime, error) {
+	o, err := runtimeOptions(c)
+	if err != nil {
+		return nil, err
+	}
+	if rootless := true; cfg.Rootless == translate.On && o.Rootless == nil {
+		o.Rootless = &rootless
+	}
+	if !c.IsSet("systemd-cgroup") && !c.IsSet("cgroup-manager") && hasUserManager() {
+		o.CgroupManager = libzbox.Systemd
+	}
+	warn := reportOf(c).warn
+	o.Warn = func(line string) { warn(cfg.Words(line)) }
+	return libzbox.New(o)
+}
+
+// hasUserManager: a user without privileges gets cgroups from the systemd of their session, where the controllers are on cgroup v2.
+func hasUserManager() bool {
+	if os.Geteuid() == 0 {
+		return false
+	}
+	_, unified := os.Stat("/sys/fs/cgroup/cgroup.controllers")
+	_, manager := os.Stat(filepath.Join(os.Getenv("XDG_RUNTIME_DIR"), "systemd/private"))
+	return unified == nil && manager == nil
 }
 
 // bundleOptions are the facts of this machine; the sandbox has a terminal when the caller has one.
-func bundleOptions() (translate.Options, error) {
+func bundleOptions(c *cli.Context) (translate.Options, error) {
 	o, err := translate.HostOptions()
-	o.Terminal = isTerminal(os.Stdin) && isTerminal(os.Stdout)
+	o.Terminal = !c.Bool("detach") && isTerminal(os.Stdin) && isTerminal(os.Stdout)
 	o.Term = os.Getenv("TERM")
 	return o, err
 }
+
+// detached: nobody stays with the sandbox. A supervisor does.
+func detached(c *cli.Context) bool { return c.Bool("detach") && !c.Bool(supervisedFlag) }
 
 func writeBundle(cfg *translate.Config, dir string, args []string, o translate.Options, rep *report) error {
 	warnings, err := cfg.Bundle(dir, args, o)
@@ -58,6 +159,21 @@ func writeBundle(cfg *translate.Config, dir string, args []string, o translate.O
 		rep.warn(w)
 	}
 	return err
+}
+
+// sandboxOperands are those of `zbox run -c FILE [ID] [-- ARGS...]`.
+func sandboxOperands(inv invocation) (id string, args []string, err error) {
+	before := inv.operands
+	if inv.dashes {
+		before, args = inv.operands[:inv.behind], inv.operands[inv.behind:]
+	}
+	switch len(before) {
+	case 0:
+		return "", args, nil
+	case 1:
+		return before[0], args, nil
+	}
+	return "", nil, fmt.Errorf("the arguments of a sandbox come after --: run -c FILE [ID] -- %s", before[1])
 }
 
 // sandboxID makes an ID of its own for each run, so that one configuration can run many times at once.

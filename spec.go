@@ -30,7 +30,7 @@ func specCommand() *cli.Command {
 				}
 				return writeTemplate(c.String("bundle"), c.Bool("rootless"))
 			}
-			cfg, err := translate.Load(c.String("config"))
+			cfg, err := loadConfig(c.String("config"))
 			if err != nil {
 				return err
 			}

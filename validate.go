@@ -4,8 +4,6 @@ import (
 	"errors"
 
 	"github.com/urfave/cli/v2"
-
-	"github.com/bxrne/zbox/translate"
 )
 
 func validateCommand() *cli.Command {
@@ -23,7 +21,7 @@ func validateCommand() *cli.Command {
 			if !c.IsSet("config") {
 				return errors.New("the configuration is missing: validate -c FILE")
 			}
-			_, err := translate.Load(c.String("config"))
+			_, err := loadConfig(c.String("config"))
 			return err
 		},
 	}

@@ -54,6 +54,8 @@ type Config struct {
 	// namespace of its own and a writable cgroup mount.
 	OwnerUID *int
 	Facts    facts.Cgroup
+	// Lenient turns limits that cannot be applied into warnings. It has an effect with Rootless only.
+	Lenient bool
 }
 
 // Cgroup is the cgroup of one container. It is not safe for concurrent use.
@@ -63,6 +65,8 @@ type Cgroup struct {
 	config   *cgroups.Cgroup
 	existed  bool // was there, empty, before New
 	owner    *int
+	lenient  bool
+	givenUp  []string // controllers whose limits are not applied
 	warnings []string
 }
 
@@ -93,7 +97,7 @@ func New(cfg Config) (*Cgroup, error) {
 	if cfg.Driver == "" {
 		cfg.Driver = Cgroupfs
 	}
-	c := &Cgroup{saved: Saved{Driver: cfg.Driver, Rootless: cfg.Rootless, Explicit: cfg.Path != ""}, owner: cfg.OwnerUID}
+	c := &Cgroup{saved: Saved{Driver: cfg.Driver, Rootless: cfg.Rootless, Explicit: cfg.Path != ""}, owner: cfg.OwnerUID, lenient: cfg.Lenient && cfg.Rootless}
 	switch cfg.Driver {
 	case Disabled:
 		return c, refuseLimits(cfg.Resources)
@@ -177,8 +181,12 @@ func (c *Cgroup) open() (err error) {
 // Saved returns what Load needs.
 func (c *Cgroup) Saved() Saved { return c.saved }
 
-// Warnings lists what was asked for and is not done, one line for each.
-func (c *Cgroup) Warnings() []string { return c.warnings }
+// Warnings lists what was asked for and is not done since it was called last, one line for each.
+func (c *Cgroup) Warnings() []string {
+	w := c.warnings
+	c.warnings = nil
+	return w
+}
 
 // Paths returns the absolute directories by controller, as in /proc/self/cgroup; on v2 only "". It is nil without a cgroup.
 func (c *Cgroup) Paths() map[string]string { return c.saved.Paths }

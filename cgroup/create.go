@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/cgroups"
@@ -88,10 +89,12 @@ const unprivileged = "a cgroup cannot be made without privileges; a systemd user
 // limit applies resources through the cgroup file system.
 func (c *Cgroup) limit(r *cgroups.Resources) error {
 	parts := split(r)
-	if c.saved.None && len(parts) > 0 {
-		return fmt.Errorf("%s: %s", parts[0].field, unprivileged)
-	}
 	if c.saved.None {
+		for _, p := range parts {
+			if err := c.unlessLenient(p, fmt.Errorf("%s: %s", p.field, unprivileged)); err != nil {
+				return err
+			}
+		}
 		return nil
 	}
 	if len(r.Devices) > 0 {
@@ -100,13 +103,33 @@ func (c *Cgroup) limit(r *cgroups.Resources) error {
 			return fmt.Errorf("linux.resources.devices: %w", err)
 		}
 	}
+	return c.limitParts(parts)
+}
+
+// limitParts applies the parts one by one.
+func (c *Cgroup) limitParts(parts []part) error {
 	for _, p := range parts {
-		if err := c.refuseIgnored(p); err != nil {
+		err := c.refuseIgnored(p)
+		if err == nil {
+			if err = c.manager.Set(&p.resources); err != nil {
+				err = c.explain(p, err)
+			}
+		}
+		if err := c.unlessLenient(p, err); err != nil {
 			return err
 		}
-		if err := c.manager.Set(&p.resources); err != nil {
-			return c.explain(p, err)
-		}
+	}
+	return nil
+}
+
+// unlessLenient makes err, about one part, a warning where limits may be missing: one for each controller.
+func (c *Cgroup) unlessLenient(p part, err error) error {
+	if err == nil || !c.lenient {
+		return err
+	}
+	if name := p.controller[max(c.saved.Version, 1)-1]; !slices.Contains(c.givenUp, name) {
+		c.givenUp = append(c.givenUp, name)
+		c.warnings = append(c.warnings, "not enforced: "+err.Error())
 	}
 	return nil
 }

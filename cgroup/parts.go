@@ -166,6 +166,10 @@ func (c *Cgroup) missingController(p part) string {
 	if !hasController(mountpoint, "cgroup.controllers", name) {
 		return fmt.Sprintf("the cgroup v2 hierarchy has no %s controller; it is not in the kernel, is disabled, or is used by cgroup v1", name)
 	}
+	if c.saved.Rootless {
+		return fmt.Sprintf("the %s controller is not delegated to users here; as root, write the lines \"[Service]\" and \"Delegate=cpu cpuset io"+
+			" memory pids\" to /etc/systemd/system/user@.service.d/delegate.conf, run `systemctl daemon-reload`, and log in again", name)
+	}
 	// The first ancestor that does not hand it down is the one to change.
 	above, lacking := mountpoint, mountpoint
 	for _, element := range strings.Split(strings.TrimPrefix(dir, mountpoint+"/"), "/") {

@@ -90,6 +90,10 @@ func (c *Cgroup) startScope(pid int) error {
 
 func (c *Cgroup) setScope(r *cgroups.Resources) error {
 	parts := split(r)
+	if c.lenient {
+		// One by one, so that one that is refused does not take the others with it.
+		return bounded("setting systemd unit properties", func() error { return c.limitParts(parts) })
+	}
 	for _, p := range parts {
 		if err := c.refuseIgnored(p); err != nil {
 			return err

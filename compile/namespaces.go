@@ -266,6 +266,9 @@ func (c *compiler) identity() error {
 		c.add(c.ns.origins[unix.CLONE_NEWUSER], become)
 	}
 	c.add("", &plan.Setsid{})
+	if c.req.DieWithParent {
+		c.add("", &plan.ParentDeath{Signal: uint32(unix.SIGKILL)})
+	}
 	if c.lateIPC() {
 		c.add(c.ns.origins[unix.CLONE_NEWIPC], &plan.Unshare{Types: unix.CLONE_NEWIPC})
 	}

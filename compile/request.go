@@ -31,6 +31,8 @@ type Request struct {
 	NotifySocket, NotifyDir string
 	// WaitStart: stop at the start barrier (create); false goes straight on (run).
 	WaitStart bool
+	// DieWithParent: the kernel kills init when zbox ends.
+	DieWithParent bool
 	// Filter is the compiled seccomp filter (see Filter); nil when the configuration has none, or for explain.
 	Filter []byte
 	// StateHead and StateTail enclose the pid in the state JSON for hooks that the stage runs.

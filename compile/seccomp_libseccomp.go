@@ -79,6 +79,12 @@ func LibseccompVersion() string {
 	return fmt.Sprintf("%d.%d.%d", major, minor, micro)
 }
 
+// KnownSystemCall reports whether libseccomp knows the name, as a system call of any architecture.
+func KnownSystemCall(name string) bool {
+	_, err := seccomp.GetSyscallFromName(name)
+	return err == nil
+}
+
 // FilterArchitectures lists the architectures that Filter takes, sorted.
 func FilterArchitectures() []string {
 	var out []string

@@ -95,13 +95,13 @@ func (d *draft) prepare() error {
 	if err != nil {
 		return err
 	}
-	d.cgroup, err = cgroup.New(d.runtime.cgroupConfig(d.id, d.spec, found.Cgroup))
+	cfg := d.runtime.cgroupConfig(d.id, d.spec, found.Cgroup)
+	cfg.Lenient = d.options.LenientLimits
+	d.cgroup, err = cgroup.New(cfg)
 	if err != nil {
 		return err
 	}
-	for _, w := range d.cgroup.Warnings() {
-		d.runtime.opts.Warn(configFile + ": " + w)
-	}
+	d.warnOfCgroup()
 	listen, names := listenFDs()
 	d.request = compile.Request{
 		ID: d.id, Bundle: d.bundle, Spec: d.spec, Facts: found,
@@ -114,12 +114,19 @@ func (d *draft) prepare() error {
 		ListenFDs:       listen,
 		ListenFDNames:   names,
 		WaitStart:       d.wait,
+		DieWithParent:   d.options.DieWithParent,
 	}
 	d.notify = newNotifySocket(d.runtime, d.id)
 	if d.notify != nil {
 		d.request.NotifySocket, d.request.NotifyDir = d.notify.inside, d.notify.dir
 	}
 	return nil
+}
+
+func (d *draft) warnOfCgroup() {
+	for _, w := range d.cgroup.Warnings() {
+		d.runtime.opts.Warn(configFile + ": " + w)
+	}
 }
 
 // compile makes the plan. The request must be complete.
@@ -294,6 +301,7 @@ func (c *Container) bringUp(d *draft, l *launching) (*Process, error) {
 	if err := p.run(l); err != nil {
 		return nil, err
 	}
+	d.warnOfCgroup()
 	c.j.Phase = phaseCreated
 	if !d.wait {
 		c.j.Phase = phaseStarted

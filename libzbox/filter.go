@@ -91,3 +91,6 @@ func cacheFilter(path string, filter []byte) {
 	sum := sha256.Sum256(filter)
 	_ = publish(path, 0o600, append(sum[:], filter...))
 }
+
+// KnownSystemCall reports whether there is a system call of that name on any architecture, as far as libseccomp knows.
+func KnownSystemCall(name string) bool { return compile.KnownSystemCall(name) }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // CgroupManager says who makes cgroups.
@@ -53,6 +54,10 @@ type CreateOptions struct {
 	Stdio         Stdio // zero: the caller's own
 	// TakeConsole makes Container.Console the terminal's master instead of sending it to ConsoleSocket (foreground run).
 	TakeConsole bool
+	// DieWithParent kills the container when the calling process ends, however it does. A container that is run, not created, only.
+	DieWithParent bool
+	// LenientLimits makes limits that cannot be applied without privileges warnings. Without it they are errors.
+	LenientLimits bool
 	// ConsoleSize is the size of a terminal for which the configuration names none, in characters; nil leaves it at 0 by 0.
 	ConsoleSize *specs.Box
 }
@@ -101,4 +106,6 @@ type Process struct {
 	Pid int
 	// Console is the terminal's master with TakeConsole, else nil.
 	Console *os.File
+	// EndSignal is the signal that ended the process, once Wait has returned; 0 when it exited.
+	EndSignal unix.Signal
 }

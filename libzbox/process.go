@@ -130,6 +130,7 @@ func (p *Process) Wait() (int, error) {
 		return -1, fmt.Errorf("waiting for process %d: %w", p.Pid, err)
 	}
 	if status.Signaled() {
+		p.EndSignal = status.Signal()
 		return 128 + int(status.Signal()), nil
 	}
 	return status.ExitStatus(), nil

@@ -103,6 +103,9 @@ func Parse(file string, data []byte) (*Config, error) {
 	return c, nil
 }
 
+// Text is the configuration as it was read.
+func (c *Config) Text() []byte { return c.data }
+
 // A FieldError is what is wrong with the value of one field, such as "port_forwards[1].host". Locate makes it one that names file, line
 // and column, too.
 type FieldError struct {

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -101,8 +102,12 @@ void step_setsid(void)
 
 void step_parent_death(const struct zb_parent_death *s)
 {
+	struct pollfd zbox = {.fd = stage.report_fd, .events = POLLRDHUP};
 	stage.death_signal = s->signal;
 	renew_parent_death();
+	/* a zbox that is gone already sends no signal any more */
+	if (poll(&zbox, 1, 0) > 0 && zbox.revents & (POLLHUP | POLLRDHUP))
+		_exit(1);
 }
 
 /* The kernel forgets the signal when the credentials change. */

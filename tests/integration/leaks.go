@@ -152,6 +152,9 @@ func leftState(root string) []string {
 	var found []string
 	entries, _ := os.ReadDir(root)
 	for _, e := range entries {
+		if left, err := os.ReadDir(filepath.Join(root, ".bundles")); e.Name() == ".bundles" && err == nil && len(left) == 0 {
+			continue // the directory of the sandboxes' bundles stays
+		}
 		if !strings.Contains(e.Name(), "cache") && !strings.Contains(e.Name(), "seccomp") {
 			found = append(found, "state: "+filepath.Join(root, e.Name()))
 		}

@@ -1,0 +1,2 @@
+// Package sandbox tests what `zbox -c FILE` promises: the configuration, the limits, the isolation and the use of sandboxes.
+package sandbox
