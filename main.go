@@ -58,6 +58,7 @@ var commands = []struct {
 	{"exec", execCommand},
 	{"explain", explainCommand},
 	{"features", featuresCommand},
+	{"init", initCommand},
 	{"kill", killCommand},
 	{"list", listCommand},
 	{"pause", pauseCommand},

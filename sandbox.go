@@ -71,7 +71,7 @@ func (s *sandbox) run(c *cli.Context) error {
 		return fmt.Errorf("making the bundle: %w", err)
 	}
 	s.options.Bundle = filepath.Join(dir.path, "bundle")
-	o, err := bundleOptions(c)
+	o, err := bundleOptions(c, s.cfg)
 	if err == nil {
 		err = writeBundle(s.cfg, s.options.Bundle, s.args, o, s.report)
 	}
@@ -143,8 +143,14 @@ func hasUserManager() bool {
 }
 
 // bundleOptions are the facts of this machine; the sandbox has a terminal when the caller has one.
-func bundleOptions(c *cli.Context) (translate.Options, error) {
+func bundleOptions(c *cli.Context, cfg *translate.Config) (translate.Options, error) {
 	o, err := translate.HostOptions()
+	if err != nil {
+		return o, err
+	}
+	if cfg.Init {
+		o.InitProgram, err = libzbox.InitProgram()
+	}
 	o.Terminal = !c.Bool("detach") && isTerminal(os.Stdin) && isTerminal(os.Stdout)
 	o.Term = os.Getenv("TERM")
 	return o, err

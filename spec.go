@@ -10,7 +10,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/bxrne/zbox/spec"
-	"github.com/bxrne/zbox/translate"
 )
 
 func specCommand() *cli.Command {
@@ -34,10 +33,11 @@ func specCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			o, err := translate.HostOptions()
+			o, err := bundleOptions(c, cfg)
 			if err != nil {
 				return err
 			}
+			o.Terminal = false // that of zbox spec says nothing about that of the sandbox
 			return writeBundle(cfg, c.String("bundle"), c.Args().Slice(), o, reportOf(c))
 		},
 	}

@@ -12,10 +12,11 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// The two names of a bundle (runtime-spec, bundle.md).
+// The names of a bundle: two of runtime-spec, bundle.md, and one of ours.
 const (
 	configFile = "config.json"
 	rootfsDir  = "rootfs"
+	initFile   = "init" // the program that is process 1, where one was asked for
 )
 
 // Bundle writes dir/config.json and dir/rootfs, a bundle for zbox and for any other OCI runtime. dir is made when it does not exist:
@@ -40,11 +41,17 @@ func (c *Config) Bundle(dir string, args []string, o Options) (warnings []string
 	if err != nil {
 		return nil, err
 	}
+	if c.Init && len(o.InitProgram) == 0 {
+		return nil, c.locate(wrong("init", "this zbox has no program for it"))
+	}
 	b, err := openBundle(dir, s)
 	if err != nil {
 		return nil, fmt.Errorf("making the bundle: %w", err)
 	}
 	defer b.root.Close()
+	if c.Init {
+		b.init = o.InitProgram
+	}
 	if err := b.write(s, c.skeleton(base)); err != nil {
 		b.remove(dir)
 		return nil, fmt.Errorf("writing the bundle: %w", err)
@@ -58,8 +65,9 @@ type bundle struct {
 	root     *os.Root
 	uid, gid int // of the sandbox's root; -1 when that is the caller
 	warnings []string
+	init     []byte // nil for none
 	// What of it is ours to remove.
-	madeDir, madeRootfs bool
+	madeDir, madeRootfs, madeInit bool
 }
 
 func openBundle(dir string, s *specs.Spec) (*bundle, error) {
@@ -119,6 +127,15 @@ func (b *bundle) write(s *specs.Spec, entries []entry) error {
 			return err
 		}
 	}
+	if b.init != nil {
+		if err := b.writeFile(initFile, b.init, 0o755); err != nil {
+			return err
+		}
+		b.madeInit = true
+		if err := b.root.Chmod(initFile, 0o755); err != nil {
+			return err
+		}
+	}
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)
@@ -175,6 +192,9 @@ func (b *bundle) adopt(name string, perm fs.FileMode) error {
 func (b *bundle) remove(dir string) {
 	if b.madeRootfs {
 		_ = b.root.RemoveAll(rootfsDir)
+	}
+	if b.madeInit {
+		_ = b.root.Remove(initFile)
 	}
 	if b.madeDir {
 		_ = os.Remove(dir)

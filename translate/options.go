@@ -37,6 +37,8 @@ type Options struct {
 	SubUID, SubGID IDRange
 	// CgroupV2: the controllers are on cgroup v2. Only there can the out-of-memory killer end the sandbox as a whole.
 	CgroupV2 bool
+	// InitProgram is what a sandbox with an init has as its process 1: a static program that takes the program and its arguments.
+	InitProgram []byte
 	// Arch is the GOARCH of the programs inside; "" is that of zbox.
 	Arch string
 }

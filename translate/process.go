@@ -90,13 +90,32 @@ func (c *Config) process(args []string, o Options) *specs.Process {
 	return &specs.Process{
 		Terminal:     terminal,
 		User:         specs.User{UID: uint32(c.UID), GID: uint32(c.GID)},
-		Args:         append([]string{c.target()}, args...),
+		Args:         append(append(c.initArgs(), c.target()), args...),
 		Env:          c.environment(terminal, o.Term),
 		Cwd:          c.cwd(),
 		Capabilities: c.capabilities(),
 		// Not even a setuid program of a root with content can gain what the sandbox does not have.
 		NoNewPrivileges: true,
 	}
+}
+
+// initPath is where the init is inside: on the tmpfs of /dev, so that no root needs a file for it.
+const initPath = "/dev/init"
+
+func (c *Config) initArgs() []string {
+	if !c.Init {
+		return nil
+	}
+	return []string{initPath}
+}
+
+// initMounts shows the init program, a file of the bundle, to the sandbox. A relative source is in the bundle (runtime-spec, config.md,
+// "Mounts").
+func (c *Config) initMounts() []specs.Mount {
+	if !c.Init {
+		return nil
+	}
+	return []specs.Mount{bindMount(initFile, initPath, "bind")}
 }
 
 func (c *Config) hasTerminal(o Options) bool {

@@ -3,6 +3,7 @@ package translate
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -39,7 +40,7 @@ func (c *Config) spec(args []string, o Options, mounts []specs.Mount) (*specs.Sp
 		Process:  c.process(args, o),
 		Root:     &specs.Root{Path: rootfsDir, Readonly: true},
 		Hostname: c.hostname(),
-		Mounts:   append(c.systemMounts(ids), mounts...),
+		Mounts:   slices.Concat(c.systemMounts(ids), c.initMounts(), mounts),
 		Linux: &specs.Linux{
 			UIDMappings:   ids.uids,
 			GIDMappings:   ids.gids,

@@ -1,4 +1,4 @@
-/* zbox-nsexec BASE: see "Three channels" in docs/architecture.md. */
+/* zbox-nsexec BASE: see "Three channels" in docs/architecture.md. .../init PROGRAM ARG...: the init of a sandbox. */
 #include "stage.h"
 #include <errno.h>
 #include <string.h>
@@ -80,8 +80,16 @@ static void receive_plan(void)
 		have += take_descriptors(stage.base + 1 + have, &total);
 }
 
+static bool is_init(const char *name)
+{
+	const char *slash = strrchr(name, '/');
+	return !strcmp(slash ? slash + 1 : name, "init");
+}
+
 int main(int argc, char **argv)
 {
+	if (argc > 1 && is_init(argv[0]))
+		run_init(argv + 1);
 	stage.base = argc == 2 ? parse_base(argv[1]) : -1;
 	if (stage.base < 3) {
 		static const char usage[] = "zbox-nsexec is started by zbox\n";

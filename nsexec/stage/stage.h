@@ -142,6 +142,9 @@ void step_wait_start(const struct zb_wait_start *s);
 void step_close_fds(const struct zb_close_fds *s);
 _Noreturn void step_exec(const struct zb_exec *s);
 
+/* init.c */
+_Noreturn void run_init(char **argv);
+
 /* why_exec.c */
 _Noreturn void explain_exec(int error, const char *path);
 
