@@ -1,5 +1,5 @@
-/* The init of a sandbox, process 1 of its pid namespace: it starts the program, passes signals on to it, reaps everything that becomes its
- * child, and ends as the program did. The kernel kills what is left then. */
+/* The init of a sandbox, process 1 of its pid namespace: it starts the program, passes signals on to it, reaps
+ * everything that becomes its child, and ends as the program did. The kernel kills what is left then. */
 #include "stage.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 /* As shells have it: the program is not there, or it cannot be executed. */
-#define NOT_FOUND 127
+#define NOT_FOUND      127
 #define NOT_EXECUTABLE 126
 
 static void say(const char *text)
@@ -18,8 +18,8 @@ static void say(const char *text)
 		return; /* nobody listens */
 }
 
-/* In a process group of its own, which is that of the terminal: what the user types is for the program alone, so that init does not
- * pass on what the program has got already. */
+/* In a process group of its own, which is that of the terminal: what the user types is for the program alone, so that
+ * init does not pass on what the program has got already. */
 _Noreturn static void become_program(char **argv, const sigset_t *mask)
 {
 	extern char **environ;
