@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -85,14 +86,14 @@ func splitFlags(args []string, known []cli.Flag, mixed bool) (flags, operands []
 		case flag == nil:
 			return flags, operands, -1, unknownFlag(name, known)
 		case hasValue:
-			flags = append(flags, "--"+flag.Names()[0]+"="+value)
+			flags = append(flags, "--"+longName(flag)+"="+value)
 		case !takesValue(flag):
-			flags = append(flags, "--"+flag.Names()[0])
+			flags = append(flags, "--"+longName(flag))
 		case i+1 == len(args):
 			return flags, operands, -1, fmt.Errorf("flag needs an argument: %s", dashed(name))
 		default:
 			i++
-			flags = append(flags, "--"+flag.Names()[0]+"="+args[i])
+			flags = append(flags, "--"+longName(flag)+"="+args[i])
 		}
 	}
 	return flags, operands, -1, nil
@@ -101,7 +102,7 @@ func splitFlags(args []string, known []cli.Flag, mixed bool) (flags, operands []
 func unknownFlag(name string, known []cli.Flag) error {
 	var names []string
 	for _, f := range known {
-		names = append(names, f.Names()[0])
+		names = append(names, longName(f))
 	}
 	hint := ""
 	if near := spec.Nearest(name, names); near != "" {
@@ -130,13 +131,31 @@ func dashed(name string) string {
 
 func findFlag(known []cli.Flag, name string) cli.Flag {
 	for _, f := range append(known[:len(known):len(known)], cli.HelpFlag) {
-		for _, n := range f.Names() {
-			if n == name {
-				return f
-			}
+		if long, short := flagNames(f); name == long || slices.Contains(short, name) {
+			return f
 		}
 	}
 	return nil
+}
+
+// flagNames is what f.Names() returns, first and rest: that goes through a regular expression for each of them.
+func flagNames(f cli.Flag) (string, []string) {
+	switch f := f.(type) {
+	case *cli.StringFlag:
+		return f.Name, f.Aliases
+	case *cli.BoolFlag:
+		return f.Name, f.Aliases
+	case *cli.IntFlag:
+		return f.Name, f.Aliases
+	case *cli.StringSliceFlag:
+		return f.Name, f.Aliases
+	}
+	return f.Names()[0], f.Names()[1:]
+}
+
+func longName(f cli.Flag) string {
+	name, _ := flagNames(f)
+	return name
 }
 
 func takesValue(f cli.Flag) bool {

@@ -34,7 +34,10 @@ func execCommand() *cli.Command {
 				_, err := container.Exec(o)
 				return err
 			}
-			return ended(attend(func() (*libzbox.Process, error) { return container.Exec(o) }))
+			return ended(attend(func(meanwhile func()) (*libzbox.Process, error) {
+				o.Meanwhile = meanwhile
+				return container.Exec(o)
+			}))
 		},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -14,68 +15,76 @@ import (
 	"github.com/bxrne/zbox/libzbox"
 )
 
-// rareSignalsAfter is when the other signals are caught as well: a container that lives shorter should not pay for them.
+// rareSignalsAfter is when the other signals are caught as well: each costs Go two switches of thread, and a container that
+// lives shorter should not pay for them.
 const rareSignalsAfter = 20 * time.Millisecond
 
-// usualSignals are those that terminals, shells and service managers send.
-var usualSignals = []os.Signal{
-	unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGPIPE,
-}
+// usualSignals are those that terminals, shells and engines send to a program that has only just started.
+var usualSignals = []os.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGWINCH}
 
 // attend starts a process and stays with it to its end: signals to zbox are passed on, and its terminal is carried. The
-// result is the exit code, 128+n when signal n ended it.
-func attend(start func() (*libzbox.Process, error)) (status int, err error) {
-	// From here on none of the usual signals ends zbox: what comes during start is for the process. Each costs Go two switches of
-	// thread, so the rare ones wait until the process runs.
+// result is the exit code, 128+n when signal n ended it. start must call its argument before its first side effect: from there on
+// none of the usual signals ends zbox, what comes is for the process.
+func attend(start func(meanwhile func()) (*libzbox.Process, error)) (status int, err error) {
 	signals := make(chan os.Signal, 128)
 	all := forwardable()
-	usual := slices.DeleteFunc(slices.Clone(all), func(s os.Signal) bool { return !slices.Contains(usualSignals, s) })
-	signal.Notify(signals, usual...)
-	p, err := start()
+	p, err := start(func() { signal.Notify(signals, slices.DeleteFunc(slices.Clone(all), isRare)...) })
 	if err != nil {
 		return 0, err
 	}
-	rare := time.AfterFunc(rareSignalsAfter, func() { signal.Notify(signals, all...) })
-	defer rare.Stop()
-	var terminal *carrier
+	f := forwarder{process: p}
 	if p.Console != nil {
-		terminal, err = carry(p.Console, os.Stdin, os.Stdout)
+		signal.Notify(signals, all...) // none of them may end zbox before the terminal is given back
+		f.terminal, err = carry(p.Console, os.Stdin, os.Stdout)
 		if err != nil {
 			return 0, errors.Join(err, p.Signal(unix.SIGKILL))
 		}
-		defer terminal.giveBack()
+		defer f.terminal.giveBack()
 	}
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		passOn(p, terminal, signals, stop)
-	}()
-	waitExited(p.Pid)
-	close(stop)
-	<-stopped
+	go f.passOn(signals)
+	if !exitsWithin(p.Pid, rareSignalsAfter) {
+		signal.Notify(signals, all...)
+		waitExited(p.Pid)
+	}
+	f.end()
 	status, err = p.Wait()
-	if terminal != nil {
-		terminal.end()
+	if f.terminal != nil {
+		f.terminal.end()
 	}
 	return status, err
 }
 
-// passOn forwards signals until stop is closed. A process that is gone is no error: its end is being waited for.
-func passOn(p *libzbox.Process, terminal *carrier, signals <-chan os.Signal, stop <-chan struct{}) {
-	for {
-		select {
-		case <-stop:
-			return
-		case s := <-signals:
-			switch {
-			case s == unix.SIGPIPE:
-			case s == unix.SIGWINCH && terminal != nil:
-				terminal.resize()
-			default:
-				_ = p.Signal(s.(syscall.Signal))
-			}
+func isRare(s os.Signal) bool { return !slices.Contains(usualSignals, s) }
+
+// forwarder passes signals on to a process until that has ended.
+type forwarder struct {
+	process  *libzbox.Process
+	terminal *carrier // nil for none
+
+	mutex sync.Mutex
+	ended bool
+}
+
+// passOn forwards signals for as long as zbox lives. A process that is gone is no error: its end is being waited for.
+func (f *forwarder) passOn(signals <-chan os.Signal) {
+	for s := range signals {
+		f.mutex.Lock()
+		switch {
+		case f.ended || s == unix.SIGPIPE:
+		case s == unix.SIGWINCH && f.terminal != nil:
+			f.terminal.resize()
+		default:
+			_ = f.process.Signal(s.(syscall.Signal))
 		}
+		f.mutex.Unlock()
 	}
+}
+
+// end ends the forwarding: the process will be reaped, and its pid may become another's.
+func (f *forwarder) end() {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	f.ended = true
 }
 
 // forwardable are all signals but those that cannot be caught, that zbox gets for reasons of its own (children, the scheduler of
@@ -96,6 +105,17 @@ func forwardable() []os.Signal {
 	return all
 }
 
+// exitsWithin waits for the process to end, but not longer than a time, or a signal that comes meanwhile.
+func exitsWithin(pid int, most time.Duration) bool {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(most.Milliseconds()))
+	return err == nil && n == 1
+}
+
 // waitExited waits until the process has ended and leaves it unreaped, so that its pid cannot have become another process while
 // signals are still passed on.
 func waitExited(pid int) {
@@ -110,7 +130,8 @@ func waitExited(pid int) {
 // runForeground runs a container to its end. The exit status of its process is the error.
 func runForeground(rt *libzbox.Runtime, id string, o libzbox.CreateOptions, keep bool, rep *report) error {
 	var container *libzbox.Container
-	status, err := attend(func() (p *libzbox.Process, err error) {
+	status, err := attend(func(meanwhile func()) (p *libzbox.Process, err error) {
+		o.Meanwhile = meanwhile
 		container, p, err = rt.Run(id, o)
 		return p, err
 	})

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/bxrne/zbox/spec/oneshot"
 )
 
 // formatFlag is --format of the commands that print for people or for machines; text is the form for people.
@@ -30,10 +33,15 @@ func noOperands(c *cli.Context) error {
 
 // printJSON prints v for machines and people.
 func printJSON(w io.Writer, v any) error {
-	data, err := json.MarshalIndent(v, "", "  ")
+	data, err := oneshot.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encoding the answer: %w", err)
 	}
-	_, err = fmt.Fprintf(w, "%s\n", data)
+	var text bytes.Buffer
+	if err := json.Indent(&text, data, "", "  "); err != nil {
+		return fmt.Errorf("encoding the answer: %w", err)
+	}
+	text.WriteByte('\n')
+	_, err = text.WriteTo(w)
 	return err
 }

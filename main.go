@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -20,10 +19,6 @@ import (
 )
 
 func main() {
-	// A command lives for milliseconds and allocates little: collecting garbage would only cost time. The limit brings the
-	// collector back for those that live long.
-	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(32 << 20)
 	os.Exit(zbox(os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -117,7 +112,7 @@ func newApp(inv invocation, rep *report, stdout io.Writer) *cli.App {
 		Action:                    withoutCommand,
 	}
 	// cli/v2 spends a tenth of a millisecond on flags that are not given: it looks each of them up in all of them.
-	app.Flags = slices.DeleteFunc(globalFlags(), func(f cli.Flag) bool { return !inv.has(f.Names()[0]) })
+	app.Flags = slices.DeleteFunc(globalFlags(), func(f cli.Flag) bool { return !inv.has(longName(f)) })
 	if cmd := newCommand(inv.command); cmd != nil {
 		app.Commands = []*cli.Command{cmd}
 	} else if !inv.has("config") && !inv.has("version") {

@@ -48,7 +48,8 @@ func (s *sandbox) runForeground() error {
 	var process *libzbox.Process
 	var timedOut atomic.Bool
 	begun := time.Now()
-	status, err := attend(func() (_ *libzbox.Process, err error) {
+	status, err := attend(func(meanwhile func()) (_ *libzbox.Process, err error) {
+		s.options.Meanwhile = meanwhile
 		if container, process, err = s.rt.Run(s.id, s.options); err != nil {
 			return nil, s.cfg.InWords(err)
 		}

@@ -246,7 +246,8 @@ func TestAttend(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			start := startProcess(t, tt.script)
-			status, err := attend(func() (*libzbox.Process, error) {
+			status, err := attend(func(meanwhile func()) (*libzbox.Process, error) {
+				meanwhile()
 				p, err := start()
 				if tt.signal != 0 {
 					// To this process: attend has to pass it on.

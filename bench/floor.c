@@ -1,20 +1,25 @@
 /* floor: the kernel work of `run` of /bin/true with the default configuration, and nothing else: the lower bound of any
- * runtime. Usage: floor ROOTFS CGROUP. Namespaces, a cgroup, the mounts, devices, masked and read-only paths,
- * pivot_root, capabilities, execve. */
+ * runtime. Usage: floor ROOTFS CGROUP. Namespaces, a cgroup with its device rules, the loopback interface, the mounts,
+ * devices, masked and read-only paths, pivot_root, a session keyring, capabilities, execve. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <linux/sched.h>
+#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -27,6 +32,78 @@ static void check(int bad, const char *what)
 		fprintf(stderr, "floor: %s: %s\n", what, strerror(errno));
 		exit(1);
 	}
+}
+
+/* The default device rules (config-linux.md, "Default Devices", and mknod of any), as a BPF program for the cgroup. */
+#define INSN(c, d, s, o, i) ((struct bpf_insn){.code = (c), .dst_reg = (d), .src_reg = (s), .off = (o), .imm = (i)})
+#define ANY                 0xffffffffu
+
+static const struct device_rule {
+	int type; /* BPF_DEVCG_DEV_* */
+	int access;
+	unsigned major, minor;
+} device_rules[] = {{BPF_DEVCG_DEV_CHAR, 7, 1, 3}, {BPF_DEVCG_DEV_CHAR, 7, 1, 8}, {BPF_DEVCG_DEV_CHAR, 7, 1, 7},
+	{BPF_DEVCG_DEV_CHAR, 7, 5, 0}, {BPF_DEVCG_DEV_CHAR, 7, 1, 5}, {BPF_DEVCG_DEV_CHAR, 7, 1, 9},
+	{BPF_DEVCG_DEV_CHAR, 7, 136, ANY}, {BPF_DEVCG_DEV_CHAR, 7, 5, 2},
+	{BPF_DEVCG_DEV_CHAR, BPF_DEVCG_ACC_MKNOD, ANY, ANY}, {BPF_DEVCG_DEV_BLOCK, BPF_DEVCG_ACC_MKNOD, ANY, ANY}};
+
+/* r2 is the type, r3 the access, r4 and r5 the numbers; a rule that does not fit jumps to the next one. */
+static int add_rule(struct bpf_insn *p, const struct device_rule *r)
+{
+	int n = 0, jumps[4], count = 0;
+	p[jumps[count++] = n++] = INSN(BPF_JMP | BPF_JNE | BPF_K, 2, 0, 0, r->type);
+	if (r->access != 7) {
+		p[n++] = INSN(BPF_ALU | BPF_MOV | BPF_X, 1, 3, 0, 0);
+		p[n++] = INSN(BPF_ALU | BPF_AND | BPF_K, 1, 0, 0, r->access);
+		p[jumps[count++] = n++] = INSN(BPF_JMP | BPF_JNE | BPF_X, 1, 3, 0, 0);
+	}
+	if (r->major != ANY)
+		p[jumps[count++] = n++] = INSN(BPF_JMP | BPF_JNE | BPF_K, 4, 0, 0, (int)r->major);
+	if (r->minor != ANY)
+		p[jumps[count++] = n++] = INSN(BPF_JMP | BPF_JNE | BPF_K, 5, 0, 0, (int)r->minor);
+	p[n++] = INSN(BPF_ALU | BPF_MOV | BPF_K, 0, 0, 0, 1);
+	p[n++] = INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	while (count-- > 0)
+		p[jumps[count]].off = (short)(n - jumps[count] - 1);
+	return n;
+}
+
+static void limit_devices(int cgroup)
+{
+	struct bpf_insn program[128];
+	int n = 0;
+	program[n++] = INSN(BPF_LDX | BPF_MEM | BPF_W, 2, 1, 0, 0);
+	program[n++] = INSN(BPF_ALU | BPF_AND | BPF_K, 2, 0, 0, 0xffff);
+	program[n++] = INSN(BPF_LDX | BPF_MEM | BPF_W, 3, 1, 0, 0);
+	program[n++] = INSN(BPF_ALU | BPF_RSH | BPF_K, 3, 0, 0, 16);
+	program[n++] = INSN(BPF_LDX | BPF_MEM | BPF_W, 4, 1, 4, 0);
+	program[n++] = INSN(BPF_LDX | BPF_MEM | BPF_W, 5, 1, 8, 0);
+	for (size_t i = 0; i < sizeof(device_rules) / sizeof(device_rules[0]); i++)
+		n += add_rule(program + n, &device_rules[i]);
+	program[n++] = INSN(BPF_ALU | BPF_MOV | BPF_K, 0, 0, 0, 0);
+	program[n++] = INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0);
+	union bpf_attr load = {.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE,
+		.insns = (uint64_t)(uintptr_t)program,
+		.insn_cnt = (uint32_t)n,
+		.license = (uint64_t)(uintptr_t) "Apache"};
+	int fd = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof(load));
+	check(fd < 0, "load of the device rules");
+	union bpf_attr attach = {.target_fd = (uint32_t)cgroup,
+		.attach_bpf_fd = (uint32_t)fd,
+		.attach_type = BPF_CGROUP_DEVICE,
+		.attach_flags = BPF_F_ALLOW_MULTI};
+	check(syscall(SYS_bpf, BPF_PROG_ATTACH, &attach, sizeof(attach)) < 0, "attach of the device rules");
+	close(fd);
+}
+
+static void loopback_up(void)
+{
+	struct ifreq lo = {.ifr_name = "lo"};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	check(fd < 0 || ioctl(fd, SIOCGIFFLAGS, &lo), "loopback");
+	lo.ifr_flags |= IFF_UP;
+	check(ioctl(fd, SIOCSIFFLAGS, &lo), "loopback up");
+	close(fd);
 }
 
 static void mount_all(const char *root)
@@ -110,11 +187,13 @@ static void become(const char *root)
 	static char *const args[] = {"true", NULL};
 	static char *const env[] = {"PATH=/bin", NULL};
 	setsid();
+	loopback_up();
 	mount_all(root);
 	make_devices();
 	check(sethostname("runc", 4), "hostname");
 	enter_root();
 	hide();
+	check(syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, "_ses.floor", 0, 0, 0) < 0, "session keyring");
 	drop_privileges();
 	syscall(SYS_close_range, 3, ~0u, 0);
 	execve("/bin/true", args, env);
@@ -130,6 +209,9 @@ int main(int argc, char **argv)
 	check(mkdir(argv[2], 0755), "mkdir of the cgroup");
 	int cgroup = open(argv[2], O_PATH | O_DIRECTORY | O_CLOEXEC);
 	check(cgroup < 0, "open of the cgroup");
+	int rules = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	check(rules < 0, "open of the cgroup for its rules");
+	limit_devices(rules);
 	struct clone_args args = {
 		.flags = CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWCGROUP |
 			 CLONE_INTO_CGROUP,

@@ -1,6 +1,6 @@
 #!/bin/bash
 # run.sh: measures zbox beside the runc and crun that are installed and beside floor.c, in one run and in a private mount view with
-# cgroup v2 only. RUNS (80) is how often each command is run. Quote ratios, not times: machines differ and are noisy.
+# cgroup v2 only. State lies on a tmpfs, as /run does on real machines. RUNS (80) is how often each command is run. Quote ratios, not times: machines differ and are noisy.
 set -euo pipefail
 
 cd "$(dirname "$0")"
@@ -20,6 +20,9 @@ if [ -z "${BENCH_VIEW:-}" ]; then
 fi
 
 work=$(mktemp -d)
+state=$work/state # the mount namespace is ours alone, see above
+mkdir "$state"
+mount -t tmpfs -o mode=700 state "$state"
 names=(zbox)
 paths=("$zbox")
 for name in runc crun; do
@@ -32,8 +35,9 @@ done
 cleanup() {
 	local i
 	for i in "${!names[@]}"; do
-		"${paths[$i]}" --root "$work/${names[$i]}" delete -f bench-exec >/dev/null 2>&1 || true
+		"${paths[$i]}" --root "$state/${names[$i]}" delete -f bench-exec >/dev/null 2>&1 || true
 	done
+	umount "$state"
 	rm -rf "$work"
 }
 trap cleanup EXIT
@@ -71,7 +75,7 @@ each() {
 	local i
 	commands=()
 	for i in "${!names[@]}"; do
-		local command=${1//@RUNTIME@/"${paths[$i]} --root $work/${names[$i]}"}
+		local command=${1//@RUNTIME@/"${paths[$i]} --root $state/${names[$i]}"}
 		commands+=("${names[$i]}" "${command//@ID@/bench-${names[$i]}}")
 	done
 }
@@ -85,7 +89,7 @@ bundle sleep /bin/busybox sleep 100000
 	each "sh -c '@RUNTIME@ create -b $work/true @ID@ </dev/null >/dev/null 2>&1 && @RUNTIME@ start @ID@ && @RUNTIME@ delete -f @ID@'"
 	measure create-start-delete "${commands[@]}"
 	for i in "${!names[@]}"; do
-		"${paths[$i]}" --root "$work/${names[$i]}" run -d -b "$work/sleep" bench-exec </dev/null >/dev/null 2>&1
+		"${paths[$i]}" --root "$state/${names[$i]}" run -d -b "$work/sleep" bench-exec </dev/null >/dev/null 2>&1
 	done
 	each "@RUNTIME@ exec bench-exec /bin/true"
 	measure exec "${commands[@]}"
@@ -96,8 +100,8 @@ bundle sleep /bin/busybox sleep 100000
 echo
 for i in "${!names[@]}"; do
 	id=bench-rss
-	"${paths[$i]}" --root "$work/${names[$i]}" create --pid-file "$work/pid" -b "$work/sleep" $id </dev/null >/dev/null 2>&1
+	"${paths[$i]}" --root "$state/${names[$i]}" create --pid-file "$work/pid" -b "$work/sleep" $id </dev/null >/dev/null 2>&1
 	echo "RSS of the created init process, ${names[$i]}: $(awk '/^VmRSS/ {print $2, $3}' "/proc/$(cat "$work/pid")/status")"
-	"${paths[$i]}" --root "$work/${names[$i]}" delete -f $id
+	"${paths[$i]}" --root "$state/${names[$i]}" delete -f $id
 done
 echo "size of $(basename "$zbox"): $(stat -c %s "$zbox") bytes"

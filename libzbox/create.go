@@ -1,7 +1,6 @@
 package libzbox
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"github.com/bxrne/zbox/host/facts"
 	"github.com/bxrne/zbox/plan"
 	"github.com/bxrne/zbox/spec"
+	"github.com/bxrne/zbox/spec/oneshot"
 )
 
 // Create makes the container id from the bundle and stops at the start barrier. After an error nothing of it is left.
@@ -164,7 +164,7 @@ func (d *draft) fillHooks() error {
 
 // splitState is the state's JSON in two parts, with the pid to be written between them.
 func splitState(s specs.State, status specs.ContainerState) (head, tail string, err error) {
-	data, err := json.Marshal(struct {
+	data, err := oneshot.Marshal(struct {
 		Version     string            `json:"ociVersion"`
 		ID          string            `json:"id"`
 		Bundle      string            `json:"bundle"`
@@ -221,7 +221,7 @@ func (r *Runtime) launch(id string, o CreateOptions, wait bool) (*Container, *Pr
 		return nil, nil, ErrExist
 	}
 	listen, _ := listenFDs()
-	l, err := launchStage(o.Stdio, o.PreserveFDs+listen)
+	l, err := launchStage(o.Stdio, o.PreserveFDs+listen, o.Meanwhile)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -239,6 +239,7 @@ func (r *Runtime) launch(id string, o CreateOptions, wait bool) (*Container, *Pr
 	if err := d.compile(); err != nil {
 		return nil, nil, err
 	}
+	l.settle()
 	c, err := d.journal()
 	if err != nil {
 		return nil, nil, err

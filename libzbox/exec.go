@@ -18,7 +18,7 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	if err := c.checkExec(o); err != nil {
 		return nil, err
 	}
-	l, err := launchStage(o.Stdio, o.PreserveFDs)
+	l, err := launchStage(o.Stdio, o.PreserveFDs, o.Meanwhile)
 	if err != nil {
 		return nil, err
 	}
@@ -36,6 +36,7 @@ func (c *Container) Exec(o ExecOptions) (*Process, error) {
 	if p.plan, err = c.execPlan(s, cg, o); err != nil {
 		return nil, err
 	}
+	l.settle()
 	if err := p.openSockets(o.ConsoleSocket, o.PidfdSocket, o.TakeConsole); err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bxrne/zbox/compile"
+	"github.com/bxrne/zbox/spec/oneshot"
 )
 
 // filterCache is the directory of compiled seccomp filters below the root; no container id starts with a dot.
@@ -45,7 +45,7 @@ func (r *Runtime) filter(s *specs.Spec) ([]byte, error) {
 
 // filterKey hashes the profile together with what compiles it.
 func filterKey(profile *specs.LinuxSeccomp) (string, error) {
-	data, err := json.Marshal(profile)
+	data, err := oneshot.Marshal(profile)
 	if err != nil {
 		return "", fmt.Errorf("encoding the seccomp profile: %w", err)
 	}

@@ -3,7 +3,6 @@ package libzbox
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +15,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/bxrne/zbox/plan"
+	"github.com/bxrne/zbox/spec/oneshot"
 )
 
 // maxHookOutput bounds what of a failing hook's output goes into the error, in bytes.
@@ -102,7 +102,7 @@ func (c *Container) hookState(status specs.ContainerState) specs.State {
 
 // runHook runs one hook: state on stdin, its own args and env and nothing of ours, within its timeout (config.md, "POSIX-platform Hooks").
 func runHook(h specs.Hook, state specs.State, dir string) error {
-	stdin, err := json.Marshal(state)
+	stdin, err := oneshot.Marshal(state)
 	if err != nil {
 		return fmt.Errorf("encoding the state: %w", err)
 	}

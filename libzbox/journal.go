@@ -2,7 +2,6 @@ package libzbox
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/bxrne/zbox/cgroup"
 	"github.com/bxrne/zbox/spec"
+	"github.com/bxrne/zbox/spec/oneshot"
 )
 
 // The files of a container's state directory.
@@ -110,7 +110,7 @@ func (c *Container) readJournal() error {
 		return ErrNotExist
 	}
 	c.j = journal{}
-	if err := json.Unmarshal(record, &c.j); err != nil {
+	if err := oneshot.Unmarshal(record, &c.j); err != nil {
 		return fmt.Errorf("reading %s: %w", path, err)
 	}
 	if c.j.Version != journalVersion {
@@ -128,7 +128,7 @@ func (c *Container) readOlderRecord() bool {
 	lines := bytes.Split(data, []byte{'\n'})
 	for i := len(lines) - 1; i >= 0; i-- {
 		c.j = journal{}
-		if json.Unmarshal(lines[i], &c.j) == nil && c.j.Version == journalVersion {
+		if oneshot.Unmarshal(lines[i], &c.j) == nil && c.j.Version == journalVersion {
 			return true
 		}
 	}
@@ -158,7 +158,7 @@ func readNoFollow(path string) ([]byte, error) {
 // writeJournal appends the state as one more record, with a single write(2). It is no replacement by rename(2): on ext4 that
 // waits for the disk, which costs a third of a container's start.
 func (c *Container) writeJournal() error {
-	data, err := json.Marshal(&c.j)
+	data, err := oneshot.Marshal(&c.j)
 	if err != nil {
 		return fmt.Errorf("writing the state file: %w", err)
 	}

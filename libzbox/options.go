@@ -58,6 +58,8 @@ type CreateOptions struct {
 	DieWithParent bool
 	// LenientLimits makes limits that cannot be applied without privileges warnings. Without it they are errors.
 	LenientLimits bool
+	// Meanwhile, if there is one, is called while the container is prepared, and has returned before the first side effect.
+	Meanwhile func()
 	// ConsoleSize is the size of a terminal for which the configuration names none, in characters; nil leaves it at 0 by 0.
 	ConsoleSize *specs.Box
 }
@@ -73,6 +75,7 @@ type ExecOptions struct {
 	IgnorePaused  bool
 	Stdio         Stdio
 	TakeConsole   bool
+	Meanwhile     func() // as in CreateOptions
 }
 
 // Status is the state of a container as the OCI runtime spec names it, plus paused.

@@ -82,8 +82,9 @@ func (p *performer) target(n int) string {
 
 // launching is a stage that is being started in the background, while its plan is made.
 type launching struct {
-	result chan launched
-	taken  bool
+	result  chan launched
+	settled chan struct{}
+	taken   bool
 }
 
 type launched struct {
@@ -91,8 +92,8 @@ type launched struct {
 	err   error
 }
 
-// launchStage starts the stage. What zbox inherited is out of its reach by then.
-func launchStage(stdio Stdio, preserve int) (*launching, error) {
+// launchStage starts the stage, and then calls meanwhile, if there is one. What zbox inherited is out of the stage's reach by then.
+func launchStage(stdio Stdio, preserve int, meanwhile func()) (*launching, error) {
 	preserved, err := preservedFiles(preserve)
 	if err != nil {
 		return nil, err
@@ -100,13 +101,20 @@ func launchStage(stdio Stdio, preserve int) (*launching, error) {
 	if err := closeOnExec(); err != nil {
 		return nil, err
 	}
-	l := &launching{result: make(chan launched, 1)}
+	l := &launching{result: make(chan launched, 1), settled: make(chan struct{})}
 	go func() {
+		defer close(l.settled)
 		stage, err := nsexec.Start(nsexec.Options{Preserved: preserved, Stdio: stdio.files()})
 		l.result <- launched{stage, err}
+		if meanwhile != nil {
+			meanwhile()
+		}
 	}()
 	return l, nil
 }
+
+// settle waits until all is done that goes on beside the preparations.
+func (l *launching) settle() { <-l.settled }
 
 // take waits for the stage, which belongs to the caller from then on.
 func (l *launching) take() (*nsexec.Stage, error) {
@@ -172,10 +180,11 @@ func (p *performer) report(r plan.Report, file *os.File) (bool, error) {
 		// As soon as there is a process, not only when the plan insists on it: meanwhile the stage works on.
 		return false, p.early()
 	case plan.ReportSync:
-		if r.Step != p.earlySync {
-			if err := p.hostSteps(r.Step); err != nil {
-				return true, err
-			}
+		if r.Step == p.earlySync {
+			return false, nil // done and answered
+		}
+		if err := p.hostSteps(r.Step); err != nil {
+			return true, err
 		}
 		return false, p.stage.Ack(p.pid)
 	case plan.ReportConsole:
@@ -242,7 +251,7 @@ func (p *performer) causeOfDeath() string {
 }
 
 // early runs the host steps of the first sync already when there is an init process, if nothing but that process is needed for them:
-// meanwhile the stage works on.
+// meanwhile the stage works on, and when it comes to the sync, the answer is there.
 func (p *performer) early() error {
 	if err := p.recordInit(); err != nil {
 		return err
@@ -257,8 +266,14 @@ func (p *performer) early() error {
 		}
 		break
 	}
+	if err := p.hostSteps(n); err != nil {
+		return err
+	}
+	if _, ok := p.plan.Steps[n-1].(*plan.Sync); !ok {
+		return nil // there is nothing to answer
+	}
 	p.earlySync = n
-	return p.hostSteps(n)
+	return p.stage.Ack(p.pid)
 }
 
 // firstSync is the number of the first sync step, or that of the last step.

@@ -29,7 +29,8 @@ func identify(pid int) (processID, error) {
 
 // readStat returns the state letter and the start time of a process (proc_pid_stat(5), fields 3 and 22).
 func readStat(pid int) (state byte, start uint64, err error) {
-	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	var buffer [1024]byte // 52 numbers of at most 20 digits, most of them 0
+	data, err := readStatFile(pid, buffer[:])
 	if err != nil {
 		return 0, 0, fmt.Errorf("identifying process %d: %w", pid, err)
 	}
@@ -44,6 +45,22 @@ func readStat(pid int) (state byte, start uint64, err error) {
 		return 0, 0, fmt.Errorf("identifying process %d: %w", pid, err)
 	}
 	return fields[0][0], start, nil
+}
+
+// readStatFile reads the beginning of /proc/PID/stat with one read(2): the kernel makes the whole text anew for each file that is opened,
+// and os.ReadFile would ask for more.
+func readStatFile(pid int, buffer []byte) ([]byte, error) {
+	path := "/proc/" + strconv.Itoa(pid) + "/stat"
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	n, err := unix.Read(fd, buffer)
+	if err != nil {
+		return nil, &os.PathError{Op: "read", Path: path, Err: err}
+	}
+	return buffer[:n], nil
 }
 
 // alive reports whether the process still runs. A zombie does not; but a thread group whose leader has ended looks like one while

@@ -1,10 +1,10 @@
 package libzbox
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 
+	"github.com/bxrne/zbox/spec/oneshot"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
@@ -109,7 +109,7 @@ func (p *performer) sendSeccomp(listener *os.File) error {
 		status = specs.StateCreated
 	}
 	state := p.container.hookState(status)
-	data, err := json.Marshal(specs.ContainerProcessState{
+	data, err := oneshot.Marshal(specs.ContainerProcessState{
 		Version: specs.Version, Fds: []string{specs.SeccompFdName}, Pid: p.pid, Metadata: profile.ListenerMetadata, State: state,
 	})
 	if err != nil {

@@ -41,7 +41,7 @@ var stageSteps = []StageStep{
 
 // Encode returns the plan's stage steps in the wire format.
 func (p *Plan) Encode() ([]byte, error) {
-	e := &encoder{buf: make([]byte, headerSize, 4096)}
+	e := &encoder{buf: make([]byte, headerSize, 4096), pool: make([]byte, 0, 4096)}
 	count := uint32(0)
 	for i, s := range p.Steps {
 		st, ok := s.(StageStep)

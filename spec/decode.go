@@ -8,6 +8,8 @@ import (
 	"math"
 	"reflect"
 	"strings"
+
+	"github.com/bxrne/zbox/spec/oneshot"
 )
 
 // DecodeOptions tell how Decode treats what it does not know.
@@ -22,6 +24,9 @@ type DecodeOptions struct {
 func Decode(name string, data []byte, v any, opts DecodeOptions) error {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return newSyntaxError(name, data, 0, "", "the file is empty")
+	}
+	if oneshot.TryUnmarshal(data, v, opts.Strict) {
+		return nil
 	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return explain(name, data, reflect.TypeOf(v), err)

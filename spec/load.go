@@ -33,9 +33,6 @@ func Load(path string) (*specs.Spec, []byte, error) {
 // Parse decodes a config.json without validating it. Fields that the OCI specification does not know are ignored, as its section
 // on extensibility asks. The error is a *SyntaxError.
 func Parse(name string, data []byte) (*specs.Spec, error) {
-	if s, err := parseParts(data); err == nil {
-		return s, nil
-	}
 	s := &specs.Spec{}
 	if err := Decode(name, data, s, DecodeOptions{}); err != nil {
 		return nil, err

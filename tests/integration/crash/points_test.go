@@ -132,16 +132,7 @@ func TestKillDuringDelete(t *testing.T) {
 // testKills kills zbox and the stage at each chosen point of a command; after each, one `delete --force` must leave nothing.
 func testKills(t *testing.T, b *integration.Bundle, c command) {
 	integration.ZboxOnly(t, "kills the stage")
-	var all trace
-	t.Run("undisturbed", func(t *testing.T) {
-		r := integration.New(t)
-		id, args, attached := c.prepare(t, r, b)
-		var res integration.Result
-		if all, res = kill(t, r, point{}, attached, args...); all.Code != 0 || all.Killed {
-			t.Fatalf("exit %d: %s", all.Code, res.Stderr)
-		}
-		deleteOnce(t, r, b, id)
-	})
+	all := undisturbed(t, b, c)
 	for who, least := range c.atLeast {
 		points, killed := choose(all, who), 0
 		for i, p := range points {
@@ -157,6 +148,26 @@ func testKills(t *testing.T, b *integration.Bundle, c command) {
 			t.Errorf("%s was killed at %d points of %d, want at least %d and nine of ten", who, killed, len(points), least)
 		}
 	}
+}
+
+// undisturbed traces the command without killing anything. A busy machine makes zbox wait and try again; the shortest of three traces
+// has the points that are always there.
+func undisturbed(t *testing.T, b *integration.Bundle, c command) (shortest trace) {
+	for i := range 3 {
+		t.Run("undisturbed", func(t *testing.T) {
+			r := integration.New(t)
+			id, args, attached := c.prepare(t, r, b)
+			seen, res := kill(t, r, point{}, attached, args...)
+			if seen.Code != 0 || seen.Killed {
+				t.Fatalf("exit %d: %s", seen.Code, res.Stderr)
+			}
+			if i == 0 || len(seen.Points) < len(shortest.Points) {
+				shortest = seen
+			}
+			deleteOnce(t, r, b, id)
+		})
+	}
+	return shortest
 }
 
 func killAndDelete(t *testing.T, c command, b *integration.Bundle, p point, look bool) bool {
