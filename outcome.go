@@ -51,7 +51,7 @@ func (s *sandbox) runForeground() error {
 	status, err := attend(func(meanwhile func()) (_ *libzbox.Process, err error) {
 		s.options.Meanwhile = meanwhile
 		if container, process, err = s.rt.Run(s.id, s.options); err != nil {
-			return nil, s.cfg.InWords(err)
+			return nil, s.inWords(err)
 		}
 		if seconds := s.cfg.TimeoutSeconds; seconds > 0 {
 			time.AfterFunc(time.Duration(seconds)*time.Second, func() {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -91,6 +92,15 @@ func (s *sandbox) live(detached bool) error {
 		return s.runForeground()
 	}
 	_, _, err := s.rt.Run(s.id, s.options)
+	return s.inWords(err)
+}
+
+// inWords tells of limits in the words of the sandbox's configuration, without the step that sets all of them.
+func (s *sandbox) inWords(err error) error {
+	var step *libzbox.StepError
+	if errors.As(err, &step) && step.Err != nil && strings.HasPrefix(step.Err.Error(), "linux.resources") {
+		err = fmt.Errorf("config.json: %w", step.Err)
+	}
 	return s.cfg.InWords(err)
 }
 

@@ -84,14 +84,20 @@ func (c *Cgroup) adopt() {
 	c.saved.None = len(c.saved.Paths) == 0
 }
 
-const unprivileged = "a cgroup cannot be made without privileges; a systemd user session delegates one (--systemd-cgroup)"
+// unprivileged says why a user without privileges has no cgroup, and what would give one.
+func (c *Cgroup) unprivileged() string {
+	if c.saved.Version == 1 {
+		return "a cgroup cannot be made without privileges, and on cgroup v1 systemd delegates none; boot with systemd.unified_cgroup_hierarchy=1"
+	}
+	return "a cgroup cannot be made without privileges; a systemd user session delegates one (--systemd-cgroup)"
+}
 
 // limit applies resources through the cgroup file system.
 func (c *Cgroup) limit(r *cgroups.Resources) error {
 	parts := split(r)
 	if c.saved.None {
 		for _, p := range parts {
-			if err := c.unlessLenient(p, fmt.Errorf("%s: %s", p.field, unprivileged)); err != nil {
+			if err := c.unlessLenient(p, fmt.Errorf("%s: %s", p.field, c.unprivileged())); err != nil {
 				return err
 			}
 		}

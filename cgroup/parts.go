@@ -153,7 +153,7 @@ func (c *Cgroup) explain(p part, err error) error {
 func (c *Cgroup) missingController(p part) string {
 	if c.saved.Version == 1 {
 		if name := p.controller[0]; c.saved.Paths[name] == "" && c.saved.Rootless {
-			return unprivileged
+			return c.unprivileged()
 		} else if c.saved.Paths[name] == "" {
 			return fmt.Sprintf("the %s controller of cgroup v1 is not mounted", name)
 		}

@@ -41,8 +41,11 @@ func rootless(id, what string) {
 }
 
 func TestRootlessWithoutPermission(t *testing.T) {
-	const unpermitted = "create: linux.resources.cpu: a cgroup cannot be made without privileges; " +
-		"a systemd user session delegates one (--systemd-cgroup)\n"
+	unpermitted := "create: linux.resources.cpu: a cgroup cannot be made without privileges; a systemd user session delegates one (--systemd-cgroup)\n"
+	if !probe(t).Unified {
+		unpermitted = "create: linux.resources.cpu: a cgroup cannot be made without privileges, and on cgroup v1 systemd delegates none; " +
+			"boot with systemd.unified_cgroup_hierarchy=1\n"
+	}
 	tests := []struct{ what, want string }{
 		{"nothing", "create: <nil>\ndir: <nil> <nil>\nnone: true\nfreeze: freezing cgroup: container has no cgroup\ndestroy: <nil> <nil>\n"},
 		{"limit", unpermitted},

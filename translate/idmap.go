@@ -15,6 +15,9 @@ type idMaps struct {
 // them.
 func (c *Config) idMaps(o Options) (idMaps, error) {
 	var m idMaps
+	if c.Rootless == Off && o.UID != 0 {
+		return m, c.locate(wrong("rootless", "is false, but uid %d runs zbox: run it as root, or leave rootless out", o.UID))
+	}
 	if o.UID != 0 {
 		m = idMaps{uids: withOwn(o.UID, o.SubUID), gids: withOwn(o.GID, o.SubGID)}
 	} else {

@@ -84,9 +84,11 @@ func TestOutcomeCountsTimeAndNamesTheSignal(t *testing.T) {
 func TestLimitsAreThoseOfTheFile(t *testing.T) {
 	r := integration.New(t)
 	b := newBox(t, r).with("memory_limit_mb", 48).with("memory_swap_mb", 16).with("pids_limit", 77).with("cpu_limit_percent", 25)
-	res := r.Do("-c", b.write(t), "--", "sh", "-c",
-		"cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes pids/pids.max cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us")
-	if want := fmt.Sprintf("%d\n%d\n77\n50000\n100000\n", 48<<20, 64<<20); res.Stdout != want || res.Stderr != "" {
+	files, want := "memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes pids/pids.max cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us", fmt.Sprintf("%d\n%d\n77\n50000\n100000\n", 48<<20, 64<<20)
+	if integration.CgroupV2() {
+		files, want = "memory.max memory.swap.max memory.oom.group pids.max cpu.max", fmt.Sprintf("%d\n%d\n1\n77\n50000 100000\n", 48<<20, 16<<20)
+	}
+	if res := r.Do("-c", b.write(t), "--", "sh", "-c", "cd /sys/fs/cgroup; cat "+files); res.Stdout != want || res.Stderr != "" {
 		t.Errorf("got %q, %q, want %q", res.Stdout, res.Stderr, want)
 	}
 }

@@ -19,7 +19,7 @@ type box map[string]any
 func newBox(t *testing.T, r *integration.Runtime) box {
 	t.Helper()
 	integration.ZboxOnly(t, "a sandbox is described by zbox's own configuration")
-	integration.V1Only(t) // the limits of a sandbox need controllers, which the v2 view does not have
+	integration.NeedsControllers(t)
 	return box{
 		"name": r.Marker, "binary": "/bin/busybox", "root": filepath.Join(t.TempDir(), "none"),
 		"cpu_cores": 2, "cpu_limit_percent": 100, "memory_limit_mb": 64,

@@ -15,7 +15,7 @@ import (
 // calls that came later than the list.
 func TestSandboxFilterHasNoWayAround_x32_io_uring(t *testing.T) {
 	integration.ZboxOnly(t, "a sandbox is described by zbox's own configuration")
-	integration.V1Only(t) // the limits of a sandbox need controllers
+	integration.NeedsControllers(t) // for the limits
 	if runtime.GOARCH != "amd64" {
 		t.Skip("x32 and i386 are numbers of x86")
 	}
