@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The tables of docs/sandbox.md are made from Config's tags and from Denied.
+// The tables of docs/sandbox.md are made from Config's tags, from Denied and from ByArgument.
 func TestDocumentationIsCurrent(t *testing.T) {
 	const path = "../docs/sandbox.md"
 	data, err := os.ReadFile(path)
@@ -17,6 +17,7 @@ func TestDocumentationIsCurrent(t *testing.T) {
 	}
 	text := between(t, string(data), "fields", fieldTable())
 	text = between(t, text, "denied", deniedTable())
+	text = between(t, text, "by argument", argumentTable())
 	golden(t, path, []byte(text))
 }
 
@@ -57,8 +58,18 @@ func writeFields(b *strings.Builder, fields []Field) {
 	}
 }
 
+var errnos = map[syscall.Errno]string{syscall.EPERM: "EPERM", syscall.ENOSYS: "ENOSYS", syscall.EAFNOSUPPORT: "EAFNOSUPPORT"}
+
+func argumentTable() string {
+	var b strings.Builder
+	b.WriteString("| calls | refused when | returns | why |\n|---|---|---|---|\n")
+	for _, g := range ByArgument("amd64") {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", strings.Join(g.Names, "`, `"), g.When, errnos[g.Errno], g.Why)
+	}
+	return b.String()
+}
+
 func deniedTable() string {
-	errnos := map[syscall.Errno]string{syscall.EPERM: "EPERM", syscall.ENOSYS: "ENOSYS"}
 	var b strings.Builder
 	b.WriteString("| calls | returns | why |\n|---|---|---|\n")
 	for _, g := range Denied() {

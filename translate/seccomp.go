@@ -180,7 +180,10 @@ func (c *Config) checkSeccomp() error {
 
 // checkAllowed reports a call of allow that is not refused, which is a typing error, or refused and allowed at once.
 func (c *Config) checkAllowed() error {
-	known := append(deniedNames(), "clone", "ioctl", "prctl", "socket", "socketpair")
+	known := deniedNames()
+	for _, g := range ByArgument(runtime.GOARCH) {
+		known = append(known, g.Names...)
+	}
 	for i, name := range c.Seccomp.Allow {
 		field := fmt.Sprintf("seccomp.allow[%d]", i)
 		switch {
@@ -214,66 +217,97 @@ func deny(errno syscall.Errno, names []string, args ...specs.LinuxSeccompArg) sp
 	return specs.LinuxSyscall{Names: names, Action: specs.ActErrno, ErrnoRet: &ret, Args: args}
 }
 
-// argumentRules deny calls that are needed but for some of their arguments.
+// ArgumentGroup is a set of system calls that are refused with some of their arguments.
+type ArgumentGroup struct {
+	Names []string
+	When  string
+	Errno syscall.Errno
+	Why   string
+	// any are the conditions of one rule each.
+	any [][]specs.LinuxSeccompArg
+}
+
+// ByArgument lists the calls that are needed but for some of their arguments. The last group is for sandboxes without an init.
+func ByArgument(goarch string) []ArgumentGroup {
+	return []ArgumentGroup{
+		{[]string{"clone"}, "a flag makes a namespace", syscall.EPERM, "as `unshare`", cloneConditions(goarch)},
+		{
+			[]string{"ioctl"},
+			"the request is TIOCSTI or TIOCLINUX, judged by the 32 bits that the kernel looks at", syscall.EPERM,
+			"they are input for another reader of the terminal", ioctlConditions(),
+		},
+		{
+			[]string{"socket", "socketpair"},
+			"the family is none of UNIX, INET, INET6, NETLINK", syscall.EAFNOSUPPORT,
+			"AF_VSOCK reaches the hypervisor past the network namespace, AF_ALG and the rest are seldom used parts of the kernel", socketConditions(),
+		},
+		{
+			[]string{"prctl"},
+			"PR_SET_PDEATHSIG asks for another signal than SIGKILL; not with `init`", syscall.EPERM,
+			"process 1 is killed with zbox, and the program, when it is process 1, cannot take that back", parentDeathConditions(),
+		},
+	}
+}
+
+// argumentRules are ByArgument as rules.
 func (c *Config) argumentRules(goarch string) []specs.LinuxSyscall {
-	rules := cloneRules(goarch)
-	rules = append(rules, ioctlRules()...)
-	rules = append(rules, socketRules()...)
-	if !c.Init {
-		rules = append(rules, parentDeathRule())
+	groups := ByArgument(goarch)
+	if c.Init {
+		groups = groups[:len(groups)-1]
+	}
+	var rules []specs.LinuxSyscall
+	for _, g := range groups {
+		for _, args := range g.any {
+			rules = append(rules, deny(g.Errno, g.Names, args...))
+		}
 	}
 	return rules
 }
 
-// parentDeathRule keeps process 1 from outliving a zbox that is killed: zbox has the kernel kill it then (PR_SET_PDEATHSIG), and the
-// program, when it is process 1 itself, could take that back. The kernel looks at 32 bits of the option, and at all of the signal.
-func parentDeathRule() specs.LinuxSyscall {
-	const setParentDeathSignal = 1 // PR_SET_PDEATHSIG
-	return deny(syscall.EPERM, []string{"prctl"}, masked(0, 0xffffffff, setParentDeathSignal),
-		specs.LinuxSeccompArg{Index: 1, Value: uint64(syscall.SIGKILL), Op: specs.OpNotEqual})
-}
-
-// cloneRules refuse clone(2) with any flag that makes a namespace. CLONE_NEWTIME is not among clone's flags.
-func cloneRules(goarch string) []specs.LinuxSyscall {
-	flags := []uint64{
-		syscall.CLONE_NEWNS, syscall.CLONE_NEWCGROUP, syscall.CLONE_NEWUTS, syscall.CLONE_NEWIPC,
-		syscall.CLONE_NEWUSER, syscall.CLONE_NEWPID, syscall.CLONE_NEWNET,
-	}
+// cloneConditions are the flags of clone(2) that make a namespace. CLONE_NEWTIME is not among clone's flags.
+func cloneConditions(goarch string) (any [][]specs.LinuxSeccompArg) {
 	index := uint(0)
 	if goarch == "s390x" {
 		index = 1 // clone(2), "C library/kernel differences": the stack comes first
 	}
-	var rules []specs.LinuxSyscall
-	for _, f := range flags {
-		rules = append(rules, deny(syscall.EPERM, []string{"clone"}, masked(index, f, f)))
+	for _, f := range []uint64{
+		syscall.CLONE_NEWNS, syscall.CLONE_NEWCGROUP, syscall.CLONE_NEWUTS, syscall.CLONE_NEWIPC,
+		syscall.CLONE_NEWUSER, syscall.CLONE_NEWPID, syscall.CLONE_NEWNET,
+	} {
+		any = append(any, []specs.LinuxSeccompArg{masked(index, f, f)})
 	}
-	return rules
+	return any
 }
 
-// ioctlRules refuse to push input into a terminal (CVE-2017-5226). The kernel looks at 32 bits of the request only: without the mask,
-// a bit above them would slip through (CVE-2019-10063).
-func ioctlRules() []specs.LinuxSyscall {
+// ioctlConditions are those that push input into a terminal (CVE-2017-5226). The kernel looks at 32 bits of the request only: without the
+// mask, a bit above them would slip through (CVE-2019-10063).
+func ioctlConditions() (any [][]specs.LinuxSeccompArg) {
 	const tioclinux = 0x541c
-	var rules []specs.LinuxSyscall
 	for _, request := range []uint64{syscall.TIOCSTI, tioclinux} {
-		rules = append(rules, deny(syscall.EPERM, []string{"ioctl"}, masked(1, 0xffffffff, request)))
+		any = append(any, []specs.LinuxSeccompArg{masked(1, 0xffffffff, request)})
 	}
-	return rules
+	return any
 }
 
-// socketRules leave the families UNIX, INET, INET6 and NETLINK. Others are large, seldom used parts of the kernel, and AF_VSOCK reaches the
-// hypervisor past the network namespace. A value with bits above 32 is larger than any family and refused as well.
-func socketRules() []specs.LinuxSyscall {
-	calls := []string{"socket", "socketpair"}
-	rules := []specs.LinuxSyscall{deny(syscall.EAFNOSUPPORT, calls,
-		specs.LinuxSeccompArg{Index: 0, Value: syscall.AF_NETLINK, Op: specs.OpGreaterThan})}
+// socketConditions leave the families UNIX, INET, INET6 and NETLINK. A value with bits above 32 is larger than any family and refused as
+// well.
+func socketConditions() [][]specs.LinuxSeccompArg {
+	any := [][]specs.LinuxSeccompArg{{{Index: 0, Value: syscall.AF_NETLINK, Op: specs.OpGreaterThan}}}
 	for family := uint64(syscall.AF_INET + 1); family < syscall.AF_NETLINK; family++ {
-		if family == syscall.AF_INET6 {
-			continue
+		if family != syscall.AF_INET6 {
+			any = append(any, []specs.LinuxSeccompArg{{Index: 0, Value: family, Op: specs.OpEqualTo}})
 		}
-		rules = append(rules, deny(syscall.EAFNOSUPPORT, calls, specs.LinuxSeccompArg{Index: 0, Value: family, Op: specs.OpEqualTo}))
 	}
-	return rules
+	return any
+}
+
+// parentDeathConditions: the kernel looks at 32 bits of the option, and at all of the signal.
+func parentDeathConditions() [][]specs.LinuxSeccompArg {
+	const setParentDeathSignal = 1 // PR_SET_PDEATHSIG
+	return [][]specs.LinuxSeccompArg{{
+		masked(0, 0xffffffff, setParentDeathSignal),
+		{Index: 1, Value: uint64(syscall.SIGKILL), Op: specs.OpNotEqual},
+	}}
 }
 
 // masked matches an argument whose bits under mask are value.

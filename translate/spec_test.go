@@ -190,8 +190,8 @@ func TestNoProfileForAnUnknownArchitecture(t *testing.T) {
 // The rules on socket(2) are tried on every value that a register can hold at the edges of the families.
 func TestSocketRulesLeaveFourFamilies(t *testing.T) {
 	denied := func(family uint64) bool {
-		return slices.ContainsFunc(socketRules(), func(r specs.LinuxSyscall) bool {
-			a := r.Args[0]
+		return slices.ContainsFunc(socketConditions(), func(args []specs.LinuxSeccompArg) bool {
+			a := args[0]
 			return a.Op == specs.OpEqualTo && family == a.Value || a.Op == specs.OpGreaterThan && family > a.Value
 		})
 	}
