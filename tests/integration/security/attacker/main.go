@@ -1,5 +1,10 @@
 // Command attacker runs in a container. It attacks the processes of the runtime that it meets there until SIGTERM, or makes
 // system calls that a sandbox refuses, and prints as JSON what it reached.
+//
+// The Go runtime would keep files of its cgroup open, which look like descriptors of the host.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
 package main
 
 import (
@@ -35,10 +40,16 @@ func main() {
 	case "call":
 		makeCall(os.Args[2])
 		return
+	case "escapes":
+		tryEscapes()
+		return
+	case "escape":
+		tryEscape(os.Args[2])
+		return
 	}
 	attack := map[string]func(*Report, int){"ptrace": attach, "overwrite": overwrite}[os.Args[1]]
 	if attack == nil {
-		fmt.Fprintln(os.Stderr, "usage: attacker ptrace|overwrite|calls|call NAME")
+		fmt.Fprintln(os.Stderr, "usage: attacker ptrace|overwrite|calls|call NAME|escapes|escape NAME")
 		os.Exit(2)
 	}
 	r := &Report{}

@@ -69,11 +69,18 @@ func makeCall(name string) {
 func makeCalls() {
 	seen := map[string]string{}
 	for name := range calls {
-		out, err := exec.Command("/proc/self/exe", "call", name).Output()
-		seen[name] = string(out)
-		if err != nil {
-			seen[name] = err.Error()
-		}
+		seen[name] = tryInChild("call", name)
 	}
 	_ = json.NewEncoder(os.Stdout).Encode(seen)
+}
+
+// tryInChild does one thing in a process of its own and returns what that printed, or how it ended.
+func tryInChild(what, name string) string {
+	cmd := exec.Command("/proc/self/exe", what, name)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return err.Error()
+	}
+	return string(out)
 }
