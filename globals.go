@@ -42,6 +42,7 @@ func openRuntime(c *cli.Context) (*libzbox.Runtime, error) {
 		return nil, err
 	}
 	o.Warn = reportOf(c).warn
+	o.RunHook = ownHooks(c)
 	return libzbox.New(o)
 }
 

@@ -139,6 +139,7 @@ func openSandboxRuntime(c *cli.Context, cfg *translate.Config) (*libzbox.Runtime
 	}
 	warn := reportOf(c).warn
 	o.Warn = func(line string) { warn(cfg.Words(line)) }
+	o.RunHook = ownHooks(c)
 	return libzbox.New(o)
 }
 
@@ -160,6 +161,11 @@ func bundleOptions(c *cli.Context, cfg *translate.Config) (translate.Options, er
 	}
 	if cfg.Init {
 		o.InitProgram, err = libzbox.InitProgram()
+	}
+	if err == nil && cfg.Connected() {
+		var r libzbox.Options
+		r, err = runtimeOptions(c)
+		o.StateRoot = r.Root
 	}
 	o.Terminal = !c.Bool("detach") && isTerminal(os.Stdin) && isTerminal(os.Stdout)
 	o.Term = os.Getenv("TERM")

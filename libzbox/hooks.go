@@ -28,7 +28,7 @@ func (p *performer) runtimeHook(s *plan.RunHook) error {
 		return fmt.Errorf("hooks.%s has no entry %d", s.Kind, s.Index)
 	}
 	c := p.container
-	return runHook(hooks[s.Index], c.hookState(specs.StateCreating), c.j.Bundle)
+	return c.runHook(hooks[s.Index], specs.StateCreating)
 }
 
 // runHooks runs the hooks of one kind in the runtime's namespaces and ends with the first that fails.
@@ -38,7 +38,7 @@ func (c *Container) runHooks(kind string, status specs.ContainerState) error {
 		return err
 	}
 	for i, h := range hooksOf(s, kind) {
-		if err := runHook(h, c.hookState(status), c.j.Bundle); err != nil {
+		if err := c.runHook(h, status); err != nil {
 			return fmt.Errorf("hooks.%s[%d]: %w", kind, i, err)
 		}
 	}
@@ -65,7 +65,7 @@ func (c *Container) poststop() error {
 		return err
 	}
 	for i, h := range hooks {
-		if err := runHook(h, c.hookState(specs.StateStopped), c.j.Bundle); err != nil {
+		if err := c.runHook(h, specs.StateStopped); err != nil {
 			c.runtime.opts.Warn(fmt.Sprintf("%s: hooks.poststop[%d]: %v", c.j.ID, i, err))
 		}
 	}
@@ -98,6 +98,17 @@ func (c *Container) hookState(status specs.ContainerState) specs.State {
 		s.Pid = c.j.Init.Pid
 	}
 	return s
+}
+
+// runHook lets the caller of libzbox run the hook, or runs its program.
+func (c *Container) runHook(h specs.Hook, status specs.ContainerState) error {
+	state := c.hookState(status)
+	if run := c.runtime.opts.RunHook; run != nil {
+		if ran, err := run(h, state); ran {
+			return err
+		}
+	}
+	return runHook(h, state, c.j.Bundle)
 }
 
 // runHook runs one hook: state on stdin, its own args and env and nothing of ours, within its timeout (config.md, "POSIX-platform Hooks").

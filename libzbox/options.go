@@ -28,6 +28,9 @@ type Options struct {
 	CgroupManager CgroupManager
 	// Rootless forces (true) or forbids (false) rootless behaviour; nil decides by the effective uid.
 	Rootless *bool
+	// RunHook may run a hook of the runtime's namespaces without its program, if it knows what that would do; false leaves it to the
+	// program. It may be nil.
+	RunHook func(specs.Hook, specs.State) (ran bool, err error)
 	// Warn is called with one line for each thing that was asked for and is not done. It may be nil.
 	Warn func(line string)
 }

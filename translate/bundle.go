@@ -19,6 +19,9 @@ const (
 	initFile   = "init" // the program that is process 1, where one was asked for
 )
 
+// resolverFile is bound on the /etc/resolv.conf of a root with content.
+const resolverFile = "resolv.conf"
+
 // Bundle writes dir/config.json and dir/rootfs, a bundle for zbox and for any other OCI runtime. dir is made when it does not exist:
 // for its owner, and for the group that the sandbox's root is mapped to to pass through. In a dir that exists, neither name may be there
 // yet: nothing is overwritten and no link is followed (SEED.md 6.2, row 5). On an error Bundle removes what it has written.
@@ -37,6 +40,16 @@ func (c *Config) Bundle(dir string, args []string, o Options) (warnings []string
 		return nil, c.locate(err)
 	}
 	mounts := append(base.mounts(), bindMount(program.path, c.target(), "bind"))
+	if c.NetworkAccess && len(c.DNS) == 0 {
+		if o.Nameservers, err = findNameservers(resolverFiles); err != nil {
+			return nil, err
+		}
+	}
+	resolver, err := base.resolverMount(c, dir)
+	if err != nil {
+		return nil, c.locate(err)
+	}
+	mounts = append(mounts, resolver...)
 	s, warnings, err := c.spec(args, o, mounts)
 	if err != nil {
 		return nil, err
@@ -52,7 +65,14 @@ func (c *Config) Bundle(dir string, args []string, o Options) (warnings []string
 	if c.Init {
 		b.init = o.InitProgram
 	}
-	if err := b.write(s, c.skeleton(base)); err != nil {
+	if len(resolver) > 0 {
+		err = b.writeFile(resolverFile, []byte(c.resolvConf(o)), 0o644)
+		b.madeResolver = err == nil
+	}
+	if err == nil {
+		err = b.write(s, c.skeleton(base, o))
+	}
+	if err != nil {
 		b.remove(dir)
 		return nil, fmt.Errorf("writing the bundle: %w", err)
 	}
@@ -67,7 +87,7 @@ type bundle struct {
 	warnings []string
 	init     []byte // nil for none
 	// What of it is ours to remove.
-	madeDir, madeRootfs, madeInit bool
+	madeDir, madeRootfs, madeInit, madeResolver bool
 }
 
 func openBundle(dir string, s *specs.Spec) (*bundle, error) {
@@ -190,6 +210,9 @@ func (b *bundle) adopt(name string, perm fs.FileMode) error {
 
 // remove takes back what was made; what cannot be removed stays.
 func (b *bundle) remove(dir string) {
+	if b.madeResolver {
+		_ = b.root.Remove(resolverFile)
+	}
 	if b.madeRootfs {
 		_ = b.root.RemoveAll(rootfsDir)
 	}

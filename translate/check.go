@@ -1,7 +1,6 @@
 package translate
 
 import (
-	"fmt"
 	"path/filepath"
 	"strings"
 )
@@ -23,7 +22,7 @@ func (c *Config) check() error {
 	if err := checkPath("root", c.Root); err != nil {
 		return err
 	}
-	for _, check := range []func() error{c.checkProcess, c.checkPorts, c.checkSeccomp} {
+	for _, check := range []func() error{c.checkProcess, c.checkPorts, c.checkDNS, c.checkSeccomp} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -55,18 +54,6 @@ func checkPath(field, path string) error {
 		return wrong(field, "%q must be an absolute path", shorten(path))
 	case filepath.Clean(path) == "/":
 		return wrong(field, "%q is the host's root directory", shorten(path))
-	}
-	return nil
-}
-
-// checkPorts reports two forwards of one host port. Two of one sandbox port are fine.
-func (c *Config) checkPorts() error {
-	first := map[int64]int{}
-	for i, p := range c.PortForwards {
-		if j, ok := first[p.Host]; ok {
-			return wrong(fmt.Sprintf("port_forwards[%d].host", i), "%d is already forwarded by port_forwards[%d]", p.Host, j)
-		}
-		first[p.Host] = i
 	}
 	return nil
 }

@@ -25,8 +25,9 @@ type Config struct {
 	CPULimitPercent int64 `json:"cpu_limit_percent" need:"yes" min:"1" max:"100" doc:"share of each of these processors"`
 	MemoryLimitMB   int64 `json:"memory_limit_mb" need:"yes" min:"1" max:"4294967295" doc:"memory in MiB"`
 
-	NetworkAccess bool          `json:"network_access" default:"false" doc:"not available yet: the sandbox has a loopback interface of its own, and a warning says so"`
-	PortForwards  []PortForward `json:"port_forwards" default:"[]" doc:"not available yet: checked, and a warning says so"`
+	NetworkAccess bool          `json:"network_access" default:"false" doc:"let the sandbox open connections, over IPv4; false: it has its loopback interface only, and port_forwards"`
+	PortForwards  []PortForward `json:"port_forwards" default:"[]" doc:"ports of the host that lead into the sandbox, with or without network_access"`
+	DNS           []string      `json:"dns" default:"[]" doc:"IPv4 addresses of up to 3 resolvers for network_access; default: those of the host that a sandbox can reach"`
 
 	Args     []string `json:"args" default:"[\"sh\"]" doc:"arguments of the program; those behind -- on the command line take their place"`
 	Env      []string `json:"env" default:"[]" doc:"NAME=value each; they add to PATH, HOME and TERM and may replace them. Nothing of the caller's environment comes in by itself"`
@@ -54,8 +55,10 @@ type Config struct {
 
 // PortForward leads a port of the host into the sandbox.
 type PortForward struct {
-	Host    int64 `json:"host" need:"yes" min:"1" max:"65535" doc:"port on the host; no two entries may share it"`
-	Sandbox int64 `json:"sandbox" need:"yes" min:"1" max:"65535" doc:"port inside the sandbox"`
+	Host     int64  `json:"host" need:"yes" min:"1" max:"65535" doc:"port on the host; no two entries may share it, but for different protocols or addresses"`
+	Sandbox  int64  `json:"sandbox" need:"yes" min:"1" max:"65535" doc:"port inside the sandbox"`
+	Protocol string `json:"protocol" default:"\"tcp\"" values:"tcp,udp" doc:"protocol of both ports"`
+	Bind     string `json:"bind" default:"\"0.0.0.0\"" doc:"IPv4 address of the host that the port is on; 0.0.0.0 is all of them"`
 }
 
 // Seccomp changes the system call filter: some calls more or less than the built-in list, or a filter of the user's own.

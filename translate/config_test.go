@@ -68,6 +68,14 @@ func TestParseRefusesWithFieldValueAndRange(t *testing.T) {
 		{"host port zero", with(`"port_forwards": [{"host": 0, "sandbox": 80}]`), `c.json:9:28: port_forwards[0].host: 0 is out of range 1 to 65535`},
 		{"sandbox port too large", with(`"port_forwards": [{"host": 1, "sandbox": 1}, {"host": 2, "sandbox": 65536}]`), `c.json:9:69: port_forwards[1].sandbox: 65536 is out of range 1 to 65535`},
 		{"host port twice", with(`"port_forwards": [{"host": 80, "sandbox": 1}, {"host": 80, "sandbox": 2}]`), `c.json:9:56: port_forwards[1].host: 80 is already forwarded by port_forwards[0]`},
+		{"host port twice, once for all addresses", with(`"port_forwards": [{"host": 80, "sandbox": 1, "bind": "192.0.2.1"}, {"host": 80, "sandbox": 2}]`), `c.json:9:77: port_forwards[1].host: 80 is already forwarded by port_forwards[0]`},
+		{"protocol", with(`"port_forwards": [{"host": 1, "sandbox": 1, "protocol": "sctp"}]`), `c.json:9:57: port_forwards[0].protocol: "sctp" is not one of tcp, udp`},
+		{"bind address", with(`"port_forwards": [{"host": 1, "sandbox": 1, "bind": "localhost"}]`), `c.json:9:53: port_forwards[0].bind: "localhost" is not an IPv4 address; sandboxes have no IPv6`},
+		{"bind address of IPv6", with(`"port_forwards": [{"host": 1, "sandbox": 1, "bind": "::"}]`), `c.json:9:53: port_forwards[0].bind: "::" is not an IPv4 address; sandboxes have no IPv6`},
+		{"dns without network access", with(`"network_access": false, "dns": ["192.0.2.53"]`), `c.json:8:33: dns: no resolver can be asked without network_access`},
+		{"dns on loopback", with(`"network_access": true, "dns": ["127.0.0.53"]`), `c.json:8:33: dns[0]: 127.0.0.53 is not an address that a sandbox can reach: inside it is the sandbox itself`},
+		{"dns by name", with(`"network_access": true, "dns": ["ns.example"]`), `c.json:8:33: dns[0]: "ns.example" is not an IPv4 address; sandboxes have no IPv6`},
+		{"dns more than is looked at", with(`"network_access": true, "dns": ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"]`), `c.json:8:32: dns: 4 addresses; programs look at the first 3 only`},
 		{"host port missing", with(`"port_forwards": [{"sandbox": 80}]`), `c.json:9:19: port_forwards[0].host: missing; it is a whole number from 1 to 65535`},
 		{"name empty", with(`"name": ""`), `c.json:2:9: name: "" must be 1 to 63 of a-z A-Z 0-9 . _ - and start with a letter or digit`},
 		{"name that leaves the cgroup", with(`"name": "../x"`), `c.json:2:9: name: "../x" must be 1 to 63 of a-z A-Z 0-9 . _ - and start with a letter or digit`},
@@ -134,7 +142,7 @@ func TestLoadTakesTheSeedsExample(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.Name != "zbox-sandbox" || c.Binary != "/bin/busybox" || c.Root != "/tmp/zbox_root" || c.CPUCores != 2 || c.CPULimitPercent != 10 ||
-		c.MemoryLimitMB != 3 || !c.NetworkAccess || len(c.PortForwards) != 2 || c.PortForwards[1] != (PortForward{Host: 2222, Sandbox: 22}) {
+		c.MemoryLimitMB != 3 || !c.NetworkAccess || len(c.PortForwards) != 2 || c.PortForwards[1] != (PortForward{Host: 2222, Sandbox: 22, Protocol: "tcp", Bind: "0.0.0.0"}) {
 		t.Errorf("got %+v", c)
 	}
 }

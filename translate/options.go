@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
@@ -39,14 +40,22 @@ type Options struct {
 	CgroupV2 bool
 	// InitProgram is what a sandbox with an init has as its process 1: a static program that takes the program and its arguments.
 	InitProgram []byte
+	// Zbox is the absolute path of zbox for the hooks, StateRoot its --root, and Path the PATH where they look for pasta.
+	Zbox, StateRoot, Path string
+	// Nameservers are the resolvers of the host that a sandbox can reach; Bundle finds them.
+	Nameservers []netip.Addr
 	// Arch is the GOARCH of the programs inside; "" is that of zbox.
 	Arch string
 }
 
 // HostOptions reads the options off the machine: the effective ids, /etc/subuid and /etc/subgid, the cgroup version.
 func HostOptions() (Options, error) {
-	o := Options{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Arch: runtime.GOARCH}
-	_, err := os.Stat("/sys/fs/cgroup/cgroup.controllers")
+	o := Options{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Arch: runtime.GOARCH, Path: os.Getenv("PATH")}
+	var err error
+	if o.Zbox, err = os.Executable(); err != nil {
+		return o, fmt.Errorf("finding zbox itself: %w", err)
+	}
+	_, err = os.Stat("/sys/fs/cgroup/cgroup.controllers")
 	o.CgroupV2 = err == nil
 	if o.UID == 0 {
 		names := []string{"root", "0"}

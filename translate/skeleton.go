@@ -14,8 +14,8 @@ type entry struct {
 }
 
 // skeleton is the rootfs: the mount points and, for what b, the content of root, does not have, a minimal /etc and /bin. Nothing is copied
-// from the host: the names of its users and its resolver are none of the sandbox's business, and 127.0.0.53 does not answer there.
-func (c *Config) skeleton(b *base) []entry {
+// from the host: the names of its users are none of the sandbox's business, and its resolver often is one that does not answer there.
+func (c *Config) skeleton(b *base, o Options) []entry {
 	entries := []entry{
 		{path: "dev", mode: fs.ModeDir | 0o755},
 		{path: "proc", mode: fs.ModeDir | 0o555},
@@ -25,7 +25,7 @@ func (c *Config) skeleton(b *base) []entry {
 	}
 	entries = append(entries, b.entries()...)
 	if !b.has("etc") {
-		entries = append(entries, c.etc()...)
+		entries = append(entries, c.etc(o)...)
 	}
 	if !b.has("bin") {
 		entries = append(entries, c.bin()...)
@@ -33,7 +33,7 @@ func (c *Config) skeleton(b *base) []entry {
 	return entries
 }
 
-func (c *Config) etc() []entry {
+func (c *Config) etc(o Options) []entry {
 	host := c.hostname()
 	return []entry{
 		{path: "etc", mode: fs.ModeDir | 0o755},
@@ -41,7 +41,7 @@ func (c *Config) etc() []entry {
 		{path: "etc/group", mode: 0o644, content: "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n"},
 		{path: "etc/hostname", mode: 0o644, content: host + "\n"},
 		{path: "etc/hosts", mode: 0o644, content: "127.0.0.1\tlocalhost " + host + "\n::1\tlocalhost\n"},
-		{path: "etc/resolv.conf", mode: 0o644, content: "# no network\n"},
+		{path: "etc/resolv.conf", mode: 0o644, content: c.resolvConf(o)},
 	}
 }
 

@@ -1,7 +1,6 @@
 package translate
 
 import (
-	"fmt"
 	"path/filepath"
 	"slices"
 
@@ -52,24 +51,13 @@ func (c *Config) spec(args []string, o Options, mounts []specs.Mount) (*specs.Sp
 			ReadonlyPaths: readonlyPaths(),
 		},
 	}
-	return s, c.warnings(), nil
+	s.Hooks = c.hooks(o)
+	return s, c.networkWarnings(o), nil
 }
 
 // target is the path of the program inside.
 func (c *Config) target() string {
 	return filepath.Join(binDir, filepath.Base(c.Binary))
-}
-
-// warnings names what the configuration asks for and this version does not do.
-func (c *Config) warnings() []string {
-	var w []string
-	if c.NetworkAccess {
-		w = append(w, "network_access: not available yet: the sandbox has only a loopback interface")
-	}
-	if len(c.PortForwards) > 0 {
-		w = append(w, fmt.Sprintf("port_forwards: not available yet: no port of the host leads into the sandbox (%d asked for)", len(c.PortForwards)))
-	}
-	return w
 }
 
 // sysctls let a server without capabilities have the ports that it has elsewhere, 80 and 22 in the seed's example; they are those of the
