@@ -104,16 +104,43 @@ func (c *compiler) newFilesystem(origin string, m specs.Mount, o options) ([]mou
 	case "tmpfs":
 		c.delayReadOnly(origin, step)
 		step.Options = append(step.Options, c.labelOption(m.Type)...)
+	case "overlay":
+		c.layersInRoot(step.Options)
+		c.superReadOnly(step)
+		step.Options = append(step.Options, c.labelOption(m.Type)...)
 	case "mqueue", "devpts":
 		step.Options = append(step.Options, c.labelOption(m.Type)...)
 	default:
-		// A filesystem with a device or storage behind it must not be written to: the attribute of the mount alone would not see to that.
-		if step.Attr&unix.MOUNT_ATTR_RDONLY != 0 {
-			step.Options = append([]string{"ro"}, step.Options...)
-		}
+		c.superReadOnly(step)
 		step.Options = append(step.Options, c.labelOption(m.Type)...)
 	}
 	return []mountStep{{origin: origin, steps: []plan.Step{step}}}, nil
+}
+
+// superReadOnly: a filesystem with a device or storage behind it must not be written to, and the attribute of the mount alone would not see
+// to that.
+func (c *compiler) superReadOnly(step *plan.Mount) {
+	if step.Attr&unix.MOUNT_ATTR_RDONLY != 0 {
+		step.Options = append([]string{"ro"}, step.Options...)
+	}
+}
+
+// layersInRoot makes the layers of an overlay that lie below the root relative to it: the stage then finds them there, whether or not the
+// container's root can reach the path, and mounts that came before are seen. That is how an overlay comes to lie on "/" itself.
+func (c *compiler) layersInRoot(words []string) {
+	for i, word := range words {
+		key, value, _ := strings.Cut(word, "=")
+		if (key != "lowerdir" && key != "upperdir" && key != "workdir") || strings.Contains(value, `\`) {
+			continue
+		}
+		layers := strings.Split(value, ":")
+		for j, layer := range layers {
+			if inside, ok := strings.CutPrefix(layer, c.rootPath()+"/"); ok {
+				layers[j] = inside
+			}
+		}
+		words[i] = key + "=" + strings.Join(layers, ":")
+	}
 }
 
 // delayReadOnly makes a tmpfs writable until what is mounted and made below it is there.

@@ -42,6 +42,47 @@ static void add_lower_layers(int context, char *layers)
 	}
 }
 
+/* Layers of an overlay without a slash in front are directories of the container's root, also mounts that came before:
+ * by descriptor, because the container's root may not reach the path and because nobody can put a link in its place.
+ * The descriptors stay until close_fds: kernels before 6.5 look at them when the filesystem is made. */
+static const char *layers_in_root(const char *layers)
+{
+	static char value[PATH_SIZE], path[PATH_SIZE];
+	size_t length = 0;
+	for (;; layers++) {
+		size_t n = strcspn(layers, ":");
+		char where[32] = "/proc/self/fd/";
+		memcpy(path, layers, n); /* an option is shorter than PATH_SIZE */
+		path[n] = 0;
+		const char *layer = path;
+		if (n && path[0] != '/') {
+			need_root();
+			int fd = resolve(path, O_PATH | O_DIRECTORY, 0);
+			if (fd < 0)
+				fail(errno, "open the layer ", path, " in the root");
+			const char *digits = decimal((uint64_t)fd);
+			memcpy(where + 14, digits, strlen(digits) + 1);
+			layer = where;
+			n = strlen(where);
+		}
+		if (length + n + 2 > sizeof(value))
+			fail(E2BIG, "layers of an overlay");
+		memcpy(value + length, layer, n);
+		length += n;
+		layers += strcspn(layers, ":");
+		if (!*layers)
+			break;
+		value[length++] = ':';
+	}
+	value[length] = 0;
+	return value;
+}
+
+static bool is_layers(const char *key)
+{
+	return strcmp(key, "lowerdir") == 0 || strcmp(key, "upperdir") == 0 || strcmp(key, "workdir") == 0;
+}
+
 static void set_option(int context, const char *option)
 {
 	static char key[PATH_SIZE];
@@ -56,6 +97,12 @@ static void set_option(int context, const char *option)
 		return;
 	}
 	*value++ = 0;
+	if (is_layers(key) && !strchr(value, '\\')) {
+		const char *layers = layers_in_root(value);
+		if ((size_t)(value - key) + strlen(layers) >= sizeof(key))
+			fail(E2BIG, "option ", option);
+		memcpy(value, layers, strlen(layers) + 1);
+	}
 	if (strlen(value) > 255 && strcmp(key, "lowerdir") == 0 && !strchr(value, '\\')) {
 		add_lower_layers(context, value);
 		return;
@@ -112,9 +159,13 @@ static void attach(int mount, int target, const char *where)
 	close(target);
 }
 
+/* What is mounted on the root is the root from then on. */
 static void done_with(int mount, uint32_t flags, const char *where)
 {
-	if (flags & ZB_MOUNT_REAL_DIR)
+	if (strcmp(where, "/") == 0) {
+		forget_mounts();
+		keep_root(mount);
+	} else if (flags & ZB_MOUNT_REAL_DIR)
 		keep_mount(mount, where);
 	else
 		close(mount);

@@ -91,6 +91,18 @@ static void reopen_root(void)
 	keep_root(open_directory("/"));
 }
 
+/* Something may lie on the old root: what held the new one, where that was mounted on (see step_root and done_with). It
+ * is that which "." means to umount(2), so it goes first; if the old root stayed, "/.." and every exec would lead to
+ * it. */
+static void detach_stack(void)
+{
+	int detached = 0;
+	while (sys_umount2(".", MNT_DETACH) == 0)
+		detached++;
+	if (!detached || errno != EINVAL) /* which means: not mounted here any more */
+		fail(errno, "detach the old root");
+}
+
 /* The old root is stacked on the new one and detached from there, see pivot_root(2): no directory is needed for it. */
 void step_pivot_root(void)
 {
@@ -102,8 +114,9 @@ void step_pivot_root(void)
 	/* unmounting below a shared mount would unmount on the host, too */
 	if (stage.propagation != MS_PRIVATE && sys_mount_setattr(old, AT_RECURSIVE, 0, 0, MS_SLAVE) < 0)
 		fail(errno, "separate the old root");
-	if (fchdir(old) < 0 || sys_umount2(".", MNT_DETACH) < 0)
-		fail(errno, "detach the old root");
+	if (fchdir(old) < 0)
+		fail(errno, "change to the old root");
+	detach_stack();
 	close(old);
 	reopen_root();
 }

@@ -444,6 +444,77 @@ func TestOverlayMount(t *testing.T) {
 	}
 }
 
+// What is mounted on / is the root: a bundle brings its layers, and mounts that come first are layers, too.
+func TestOverlayOnTheRootIsTheRoot(t *testing.T) {
+	const unreachable = "in a user namespace whose root cannot reach the bundle"
+	for name, mutate := range map[string]func(*specs.Spec){"as root": func(*specs.Spec) {}, "in a user namespace": WithUserNamespace, unreachable: WithUserNamespace} {
+		t.Run(name, func(t *testing.T) {
+			r := New(t)
+			if name == unreachable {
+				ZboxOnly(t, "other runtimes open the layers by their paths")
+			}
+			b := NewBundle(t, mutate, Shell("ls /.. /../..; cat /mnt/file; echo above > /above; cat /above; mkdir -p /new/dir; ls /new; awk '$2 == \"/\" { print $3 }' /proc/mounts"))
+			outer := b.Dir + "/outer"
+			if err := os.Mkdir(outer, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(b.Rootfs(), outer+"/inner"); err != nil {
+				t.Fatal(err)
+			}
+			for _, dir := range []string{"scratch/upper", "scratch/work", "more"} {
+				if err := os.MkdirAll(filepath.Join(outer, dir), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, dir := range []string{"scratch", "scratch/upper", "scratch/work"} {
+				if name != "as root" {
+					if err := os.Chown(filepath.Join(outer, dir), 100000, 100000); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			source := bindSource(t)
+			if err := os.Mkdir(filepath.Join(source, "mnt"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(filepath.Join(source, "file"), filepath.Join(source, "mnt/file")); err != nil {
+				t.Fatal(err)
+			}
+			b.Change(func(s *specs.Spec) {
+				s.Root.Path = "outer"
+				s.Mounts = append([]specs.Mount{
+					{Destination: "/more", Type: "bind", Source: source, Options: []string{"bind", "ro"}},
+					{Destination: "/scratch", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup"}},
+					{Destination: "/", Type: "overlay", Source: "overlay", Options: []string{
+						"lowerdir=" + outer + "/more:" + outer + "/inner", "upperdir=" + outer + "/scratch/upper", "workdir=" + outer + "/scratch/work", "userxattr",
+					}},
+				}, s.Mounts...)
+			})
+			if name == unreachable {
+				if err := os.Chmod(b.Dir, 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			const list = "bin\ndev\netc\nhome\nmnt\nproc\nroot\nsys\ntmp\n"
+			if got := r.MustRun(b); got != "/..:\n"+list+"\n/../..:\n"+list+"content\nabove\ndir\noverlay\n" {
+				t.Errorf("got %q", got)
+			}
+			b.Change(Sleep)
+			c := r.Start(b)
+			if res := c.Exec(c.ID, "ls", "/", "/../.."); res.Stdout != "/:\n"+list+"\n/../..:\n"+list {
+				t.Errorf("exec sees %q, %s", res.Stdout, res.Stderr)
+			}
+			c.Kill()
+			c.Delete()
+			for _, path := range []string{"above", "new", "inner/above", "scratch/upper/above"} {
+				if _, err := os.Lstat(filepath.Join(outer, path)); err == nil {
+					t.Errorf("%s was written on the host", path)
+				}
+			}
+		})
+	}
+}
+
 func TestCgroupMountShowsTheContainersCgroup(t *testing.T) {
 	r := New(t)
 	seen := r.RunProbe(NewBundle(t, WithNamespace(specs.CgroupNamespace, ""),

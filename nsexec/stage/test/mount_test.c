@@ -83,6 +83,36 @@ static void splits_long_lists_of_layers(void)
 	CHECK(!strstr(call_log, ":/"));
 }
 
+static void layers_without_a_slash_are_in_the_root(void)
+{
+	make_root();
+	put_dir("root/a");
+	put_dir("root/b");
+	put_link("root/c", "/b");
+	struct zb_mount s = {.fs_type = a_text("overlay"),
+		.target = a_text("/x"),
+		.options = LIST("lowerdir=a:/outside:c", "upperdir=b")};
+	step_mount(&s);
+	CHECK(strstr(call_log, "fsconfig 1 lowerdir=/proc/self/fd/") && strstr(call_log, ":/outside:/proc/self/fd/"));
+	CHECK(strstr(call_log, "fsconfig 1 upperdir=/proc/self/fd/"));
+	s.options = LIST("workdir=missing");
+	FAILS(step_mount(&s), ENOENT, "open the layer missing in the root");
+}
+
+static void a_mount_on_the_root_becomes_the_root(void)
+{
+	make_root();
+	put_dir("other");
+	char path[128];
+	strcat(strcpy(path, root_dir), "/other");
+	fake_tree = open(path, O_PATH | O_DIRECTORY);
+	struct zb_mount s = {.fs_type = a_text("tmpfs"), .target = a_text("/"), .options = LIST("mode=755")};
+	step_mount(&s);
+	s.target = a_text("/below");
+	step_mount(&s);
+	CHECK(is_there("other/below") && !is_there("root/below"));
+}
+
 static void copies_up_before_it_is_read_only(void)
 {
 	struct stat st;
@@ -197,6 +227,9 @@ static void remounts(void)
 }
 
 const struct test mount_tests[] = {
+	{"layers of an overlay without a slash in front are directories of the root",
+		layers_without_a_slash_are_in_the_root},
+	{"a mount on / is the root for what comes behind it", a_mount_on_the_root_becomes_the_root},
 	{"mount makes a filesystem and attaches it to the target", makes_a_filesystem},
 	{"mount of a tmpfs keeps the mode of its target", tmpfs_keeps_the_mode_of_its_target},
 	{"mount of a tmpfs on a new directory leaves the mode to the kernel",
