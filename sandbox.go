@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/bxrne/zbox/libzbox"
 	"github.com/bxrne/zbox/translate"
@@ -76,14 +77,32 @@ func (s *sandbox) run(c *cli.Context) error {
 	if err == nil {
 		err = writeBundle(s.cfg, s.options.Bundle, s.args, o, s.report)
 	}
+	var lock *os.File
+	if err == nil {
+		lock, err = lockPersist(s.cfg)
+	}
 	if err == nil {
 		err = s.live(detached(c))
 	}
+	lock.Close() // of none, too
 	// What is kept goes with `zbox delete`.
 	if _, lerr := s.rt.Load(s.id); !s.keep || errors.Is(lerr, libzbox.ErrNotExist) {
 		dir.remove()
 	}
 	return err
+}
+
+// lockPersist holds the directory of persist for as long as zbox lives: two overlays with one upper layer would damage it.
+func lockPersist(cfg *translate.Config) (*os.File, error) {
+	path := cfg.Persist
+	if path == "" {
+		return nil, nil
+	}
+	lock, err := lockDir(path, unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = fmt.Errorf("persist: %s: another sandbox runs on it: wait until it has ended, or name another directory", path)
+	}
+	return lock, err
 }
 
 // live runs the container in the background, or in the foreground to its end.

@@ -37,6 +37,7 @@ func specCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			o.Portable = true
 			o.Terminal = false // that of zbox spec says nothing about that of the sandbox
 			return writeBundle(cfg, c.String("bundle"), c.Args().Slice(), o, reportOf(c))
 		},

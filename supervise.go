@@ -23,16 +23,16 @@ const (
 	configFD = 4 // the configuration, when that came on standard input
 )
 
-// needsSupervisor: somebody has to be there for the timeout, and to see how the sandbox ends.
+// needsSupervisor: somebody has to be there for the timeout, to see how the sandbox ends, and to keep others from what it writes to.
 func needsSupervisor(c *cli.Context, cfg *translate.Config) bool {
-	return detached(c) && (cfg.TimeoutSeconds > 0 || c.IsSet("result"))
+	return detached(c) && (cfg.TimeoutSeconds > 0 || cfg.Persist != "" || c.IsSet("result"))
 }
 
 // startSupervisor starts the same command once more in the background and returns when it reports that the program runs. When that goes
 // wrong it has said why on the standard error that both share.
 func startSupervisor(c *cli.Context, cfg *translate.Config, id string, args []string) error {
 	if c.Int("preserve-fds") > 0 {
-		return errors.New("--preserve-fds: not with --detach and a timeout or --result: zbox itself stays in the background then")
+		return errors.New("--preserve-fds: not with --detach and a timeout, persist or --result: zbox itself stays in the background then")
 	}
 	ready, report, err := os.Pipe()
 	if err != nil {

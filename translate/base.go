@@ -3,27 +3,27 @@ package translate
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
 	"syscall"
-	"unicode/utf8"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
-// base is the content of root, seen read-only inside. Nothing is ever written through root: each entry of it is bound on an entry of the
-// bundle's own rootfs. A nil base is an empty one.
+// base is the content of root, the lowest layer of the sandbox's file system. Nothing is ever written through root. A nil base is an empty
+// one.
 type base struct {
-	dir     string // without symbolic links
-	files   []fs.DirEntry
-	skipped []string
+	dir      string   // without symbolic links
+	handle   *os.File // of dir: everything in it is opened from there
+	uid, gid uint32   // the owner of dir
 }
 
-// readBase reads root. It is nil when root does not exist or is empty.
-func readBase(root string, caller uint32) (*base, error) {
+// readBase opens root. It is nil when root does not exist or is empty.
+func readBase(root string, o Options) (*base, error) {
 	real, err := filepath.EvalSymlinks(root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -31,35 +31,30 @@ func readBase(root string, caller uint32) (*base, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkBase(root, real, caller); err != nil {
-		return nil, err
-	}
-	all, err := os.ReadDir(real)
+	dir, err := os.OpenFile(real, unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
-	if len(all) == 0 {
-		return nil, nil
+	b := &base{dir: real, handle: dir}
+	if err := b.check(root, o); err != nil {
+		dir.Close()
+		return nil, err
 	}
-	b := &base{dir: real}
-	for _, e := range all {
-		switch {
-		case isOwnMount(e.Name()):
-		case !utf8.ValidString(e.Name()):
-			return nil, fmt.Errorf("%s: the name %q is not UTF-8 and cannot be written in a configuration", root, e.Name())
-		case e.IsDir(), e.Type().IsRegular(), e.Type() == fs.ModeSymlink:
-			b.files = append(b.files, e)
-		default:
-			b.skipped = append(b.skipped, e.Name())
+	names, err := dir.Readdirnames(1)
+	if len(names) == 0 {
+		dir.Close()
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
 		}
+		return nil, nil
 	}
 	return b, nil
 }
 
-// checkBase refuses what must not be anybody's base: the host's root directory under any name (SEED.md 6.2, row 6), and a directory that
-// another user could change between this look at it and the mounts.
-func checkBase(root, real string, caller uint32) error {
-	info, err := os.Stat(real)
+// check refuses what must not be anybody's base: the host's root directory under any name (SEED.md 6.2, row 6), and a directory that other
+// users can fill with what the sandbox then runs.
+func (b *base) check(root string, o Options) error {
+	info, err := b.handle.Stat()
 	if err != nil {
 		return err
 	}
@@ -67,115 +62,108 @@ func checkBase(root, real string, caller uint32) error {
 	if err != nil {
 		return err
 	}
-	owner := info.Sys().(*syscall.Stat_t).Uid
+	b.uid, b.gid = owner(info)
 	switch {
 	case !info.IsDir():
 		return fmt.Errorf("%s: not a directory", root)
 	case os.SameFile(info, slash):
 		return fmt.Errorf("%s: is the host's root directory", root)
-	case owner != 0 && owner != caller:
-		return fmt.Errorf("%s: belongs to uid %d; it must belong to root or to uid %d", root, owner, caller)
-	case info.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("%s: mode %04o lets other users write to it", root, info.Mode().Perm())
+	}
+	return o.mayTrust(root, info)
+}
+
+// mayTrust reports a file that others than root, the caller and the user who called sudo could change.
+func (o Options) mayTrust(name string, info fs.FileInfo) error {
+	uid, _ := owner(info)
+	switch {
+	case uid != 0 && uid != o.UID && (o.SudoUID == 0 || uid != o.SudoUID):
+		return fmt.Errorf("%s: belongs to uid %d; it must belong to root or to uid %d", name, uid, o.UID)
+	case info.Mode().Perm()&0o022 != 0 && info.Mode()&fs.ModeSymlink == 0:
+		return fmt.Errorf("%s: mode %04o lets other users write to it", name, info.Mode().Perm())
 	}
 	return nil
 }
 
-// isOwnMount: the sandbox has its own /proc, /dev, /sys and /tmp, whatever root has there.
-func isOwnMount(name string) bool {
-	return name == "proc" || name == "dev" || name == "sys" || name == "tmp"
+func owner(info fs.FileInfo) (uid, gid uint32) {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Uid, st.Gid
+	}
+	return 0, 0
 }
 
+func (b *base) close() {
+	if b != nil {
+		b.handle.Close()
+	}
+}
+
+// open opens a path as a process inside would: links, absolute ones too, lead to places in the base only (openat2(2), RESOLVE_IN_ROOT).
+func (b *base) open(name string, flags int) (*os.File, error) {
+	return openBelow(b.handle, name, flags)
+}
+
+func openBelow(root *os.File, name string, flags int) (*os.File, error) {
+	how := unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	for {
+		fd, err := unix.Openat2(int(root.Fd()), name, &how)
+		switch {
+		case err == nil:
+			return os.NewFile(uintptr(fd), name), nil
+		case !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN):
+			return nil, &os.PathError{Op: "open", Path: name, Err: err}
+		}
+	}
+}
+
+// has reports whether there is something under a name, without following a link at its end.
 func (b *base) has(name string) bool {
 	if b == nil {
 		return false
 	}
-	for _, f := range b.files {
-		if f.Name() == name {
-			return true
-		}
+	f, err := b.open(name, unix.O_PATH|unix.O_NOFOLLOW)
+	if err == nil {
+		f.Close()
 	}
-	return false
+	return err == nil
 }
 
-// check reports what the program needs and root does not have.
-func (b *base) check(c *Config, p *program) error {
-	if b.has("bin") {
-		if ok, err := b.hasFile(c.target()); err != nil || !ok {
-			return wrong("root", "%s has no file %s to show the program on: add an empty one", c.Root, c.target()[1:])
-		}
+// physical is the path without links that name leads to in the base, as far as it exists there: what is mounted on name lands on it.
+func (b *base) physical(name string) string {
+	name = path.Clean("/" + name)
+	if b == nil || name == "/" {
+		return name
 	}
-	if p.loader == "" {
-		return nil
-	}
-	ok, err := b.hasFile(p.loader)
-	if err == nil && !ok {
-		return wrong("binary", "%s needs %s, which is not in the sandbox: use a statically linked program, or a root that has it", c.Binary, p.loader)
-	}
-	return nil
-}
-
-// hasFile follows links inside the base only. An error is a link that leads out of it, or that is absolute.
-func (b *base) hasFile(name string) (bool, error) {
-	if b == nil {
-		return false, nil
-	}
-	root, err := os.OpenRoot(b.dir)
+	f, err := b.open(name, unix.O_PATH)
 	if err != nil {
-		return false, err
+		return path.Join(b.physical(path.Dir(name)), path.Base(name))
 	}
-	defer root.Close()
-	info, err := root.Stat(strings.TrimLeft(name, "/"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+	defer f.Close()
+	now, err1 := pathOf(f)
+	top, err2 := pathOf(b.handle)
+	rest, below := strings.CutPrefix(now, top)
+	if err1 != nil || err2 != nil || !below || rest != "" && rest[0] != '/' {
+		return name
 	}
-	return err == nil && !info.IsDir(), err
+	return path.Clean("/" + rest)
 }
 
-// entries are the mount points for mounts, and the links, which are made anew.
-func (b *base) entries() []entry {
+func pathOf(f *os.File) (string, error) {
+	return os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+}
+
+// stat is what a directory of the base looks like; nil when there is none.
+func (b *base) stat(name string) fs.FileInfo {
 	if b == nil {
 		return nil
 	}
-	var out []entry
-	for _, f := range b.files {
-		e := entry{path: f.Name(), mode: 0o644}
-		switch f.Type() {
-		case fs.ModeDir:
-			e.mode = fs.ModeDir | 0o755
-		case fs.ModeSymlink:
-			e.mode = fs.ModeSymlink
-			e.content, _ = os.Readlink(filepath.Join(b.dir, f.Name()))
-		}
-		out = append(out, e)
-	}
-	return out
-}
-
-func (b *base) mounts() []specs.Mount {
-	if b == nil {
+	f, err := b.open(name, unix.O_PATH)
+	if err != nil {
 		return nil
 	}
-	var out []specs.Mount
-	for _, f := range b.files {
-		source, target := filepath.Join(b.dir, f.Name()), path.Join("/", f.Name())
-		switch f.Type() {
-		case fs.ModeDir:
-			out = append(out, bindMount(source, target, "rbind"))
-		case 0:
-			out = append(out, bindMount(source, target, "bind"))
-		}
-	}
-	return out
-}
-
-func (b *base) warnings() []string {
-	if b == nil {
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || !info.IsDir() {
 		return nil
 	}
-	var out []string
-	for _, name := range b.skipped {
-		out = append(out, fmt.Sprintf("root: %s is neither file, directory nor link and is not in the sandbox", filepath.Join(b.dir, name)))
-	}
-	return out
+	return info
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -19,38 +20,26 @@ const (
 	initFile   = "init" // the program that is process 1, where one was asked for
 )
 
-// resolverFile is bound on the /etc/resolv.conf of a root with content.
-const resolverFile = "resolv.conf"
-
 // Bundle writes dir/config.json and dir/rootfs, a bundle for zbox and for any other OCI runtime. dir is made when it does not exist:
 // for its owner, and for the group that the sandbox's root is mapped to to pass through. In a dir that exists, neither name may be there
 // yet: nothing is overwritten and no link is followed (SEED.md 6.2, row 5). On an error Bundle removes what it has written.
 //
-// The warnings are those of Spec, and what it found on the machine that is left out.
+// The warnings are those of Spec, and what of the machine cannot be had as asked.
 func (c *Config) Bundle(dir string, args []string, o Options) (warnings []string, err error) {
-	program, err := findProgram(c.Binary)
-	if err != nil {
-		return nil, c.locate(wrong("binary", "%w", err))
+	if o.dir, err = filepath.Abs(dir); err != nil {
+		return nil, fmt.Errorf("making the bundle: %w", err)
 	}
-	base, err := readBase(c.Root, o.UID)
+	p, err := c.gather(o)
 	if err != nil {
-		return nil, c.locate(wrong("root", "%w", err))
-	}
-	if err := base.check(c, program); err != nil {
 		return nil, c.locate(err)
 	}
-	mounts := append(base.mounts(), bindMount(program.path, c.target(), "bind"))
+	defer p.close()
 	if c.NetworkAccess && len(c.DNS) == 0 {
 		if o.Nameservers, err = findNameservers(resolverFiles); err != nil {
 			return nil, err
 		}
 	}
-	resolver, err := base.resolverMount(c, dir)
-	if err != nil {
-		return nil, c.locate(err)
-	}
-	mounts = append(mounts, resolver...)
-	s, warnings, err := c.spec(args, o, mounts)
+	s, warnings, err := c.spec(args, o, p)
 	if err != nil {
 		return nil, err
 	}
@@ -61,37 +50,91 @@ func (c *Config) Bundle(dir string, args []string, o Options) (warnings []string
 	if err != nil {
 		return nil, fmt.Errorf("making the bundle: %w", err)
 	}
-	defer b.root.Close()
+	defer b.close()
 	if c.Init {
 		b.init = o.InitProgram
 	}
-	if len(resolver) > 0 {
-		err = b.writeFile(resolverFile, []byte(c.resolvConf(o)), 0o644)
-		b.madeResolver = err == nil
-	}
-	if err == nil {
-		err = b.write(s, c.skeleton(base, o))
-	}
-	if err != nil {
+	if err := b.write(s, p.layers, c.skeletonOf(p, o)); err != nil {
 		b.remove(dir)
 		return nil, fmt.Errorf("writing the bundle: %w", err)
 	}
-	warnings = append(warnings, base.warnings()...)
+	if o.Portable {
+		warnings = append(warnings, idmapWarnings(s)...)
+	}
 	return append(warnings, b.warnings...), nil
+}
+
+// parts are what a sandbox is made of, as it was found on the machine.
+type parts struct {
+	program *program
+	base    *base
+	mounts  []*hostMount
+	needs   []file // of the program
+	layers  layers
+}
+
+// gather looks at the machine. Its errors are FieldErrors.
+func (c *Config) gather(o Options) (p *parts, err error) {
+	p = &parts{}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	if p.program, err = findProgram(c.Binary); err != nil {
+		return p, wrong("binary", "%w", err)
+	}
+	if p.base, err = readBase(c.Root, o); err != nil {
+		return p, wrong("root", "%w", err)
+	}
+	if p.mounts, err = c.openMounts(o); err != nil {
+		return p, err
+	}
+	if err := c.checkProgramPath(p.mounts); err != nil {
+		return p, err
+	}
+	if p.needs, err = c.needs(p.base, p.mounts, p.program); err != nil {
+		return p, wrong("binary", "%w", err)
+	}
+	return p, c.chooseLayers(p, o)
+}
+
+// chooseLayers comes last: it makes the directory that persist names.
+func (c *Config) chooseLayers(p *parts, o Options) error {
+	ids, err := c.idMaps(o)
+	if err != nil {
+		return err
+	}
+	kept, err := c.openPersist(o, ids, p.base)
+	if err != nil {
+		return wrong("persist", "%w", err)
+	}
+	p.layers = c.layersOf(p.base, kept)
+	if !p.layers.flat {
+		return checkLayerPath(o.dir)
+	}
+	return nil
+}
+
+func (p *parts) close() {
+	p.base.close()
+	closeMounts(p.mounts)
 }
 
 // bundle is a bundle's directory while it is written.
 type bundle struct {
 	root     *os.Root
-	uid, gid int // of the sandbox's root; -1 when that is the caller
+	dirs     map[string]*os.Root // below root, opened once: what is made in them needs no walk
+	uid, gid int                 // of the sandbox's root; -1 when that is the caller
+	ids      idMaps
 	warnings []string
 	init     []byte // nil for none
 	// What of it is ours to remove.
-	madeDir, madeRootfs, madeInit, madeResolver bool
+	madeDir, madeRootfs, madeInit bool
 }
 
 func openBundle(dir string, s *specs.Spec) (*bundle, error) {
-	b := &bundle{uid: -1, gid: -1}
+	b := &bundle{dirs: map[string]*os.Root{}, uid: -1, gid: -1, ids: idMaps{uids: s.Linux.UIDMappings, gids: s.Linux.GIDMappings}}
 	if ids := s.Linux.UIDMappings[0]; ids.Size > 1 {
 		b.uid, b.gid = int(ids.HostID), int(s.Linux.GIDMappings[0].HostID)
 	}
@@ -134,21 +177,26 @@ func (b *bundle) letIn(dir string) error {
 }
 
 // write makes the rootfs and then config.json, so that a bundle with a config.json is complete.
-func (b *bundle) write(s *specs.Spec, entries []entry) error {
+func (b *bundle) write(s *specs.Spec, l layers, skeleton []entry) error {
 	if err := b.root.Mkdir(rootfsDir, 0o755); err != nil {
 		return err
 	}
 	b.madeRootfs = true
-	if err := b.adopt(rootfsDir, 0o755); err != nil {
+	if err := b.adopt(b.root, rootfsDir, entry{}, 0o755); err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if err := b.writeEntry(e); err != nil {
+	for _, e := range l.entries() {
+		if err := b.writeEntry(rootfsDir, e); err != nil {
+			return err
+		}
+	}
+	for _, e := range skeleton {
+		if err := b.writeEntry(path.Join(rootfsDir, l.skeleton()), e); err != nil {
 			return err
 		}
 	}
 	if b.init != nil {
-		if err := b.writeFile(initFile, b.init, 0o755); err != nil {
+		if err := writeFile(b.root, initFile, b.init, 0o755); err != nil {
 			return err
 		}
 		b.madeInit = true
@@ -163,56 +211,84 @@ func (b *bundle) write(s *specs.Spec, entries []entry) error {
 	if err := enc.Encode(s); err != nil {
 		return err
 	}
-	return b.writeFile(configFile, text.Bytes(), 0o600)
+	return writeFile(b.root, configFile, text.Bytes(), 0o600)
 }
 
-func (b *bundle) writeEntry(e entry) error {
-	name := path.Join(rootfsDir, e.path)
-	perm := e.mode & (fs.ModePerm | fs.ModeSticky)
-	switch e.mode.Type() {
-	case fs.ModeDir:
-		if err := b.root.Mkdir(name, perm.Perm()); err != nil {
-			return err
-		}
-		return b.adopt(name, perm)
-	case fs.ModeSymlink:
-		return b.root.Symlink(e.content, name)
-	default:
-		if err := b.writeFile(name, []byte(e.content), perm); err != nil {
-			return err
-		}
-		return b.adopt(name, perm)
-	}
-}
-
-// writeFile makes a new file: O_EXCL also refuses a link in its place (open(2)).
-func (b *bundle) writeFile(name string, content []byte, perm fs.FileMode) error {
-	f, err := b.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+func (b *bundle) writeEntry(dir string, e entry) error {
+	name := path.Join(dir, e.path)
+	in, err := b.dir(path.Dir(name))
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(content)
+	last := path.Base(name)
+	perm := e.mode & (fs.ModePerm | fs.ModeSticky | fs.ModeSetgid)
+	switch e.mode.Type() {
+	case fs.ModeDir:
+		err = in.Mkdir(last, perm.Perm())
+	case fs.ModeSymlink:
+		return in.Symlink(e.content, last)
+	default:
+		err = writeFile(in, last, []byte(e.content), perm.Perm())
+	}
+	if err != nil {
+		return err
+	}
+	return b.adopt(in, last, e, perm)
+}
+
+// dir opens a directory that was made before.
+func (b *bundle) dir(name string) (*os.Root, error) {
+	if name == "." {
+		return b.root, nil
+	}
+	if d := b.dirs[name]; d != nil {
+		return d, nil
+	}
+	above, err := b.dir(path.Dir(name))
+	if err != nil {
+		return nil, err
+	}
+	d, err := above.OpenRoot(path.Base(name))
+	if err == nil {
+		b.dirs[name] = d
+	}
+	return d, err
+}
+
+func (b *bundle) close() {
+	for _, d := range b.dirs {
+		d.Close()
+	}
+	b.root.Close()
+}
+
+// writeFile makes a new file: O_EXCL also refuses a link in its place (open(2)).
+func writeFile(in *os.Root, name string, content []byte, perm fs.FileMode) error {
+	f, err := in.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	if err != nil {
+		return err
+	}
+	if len(content) > 0 {
+		_, err = f.Write(content)
+	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		_ = b.root.Remove(name)
+		_ = in.Remove(name)
 	}
 	return err
 }
 
-// adopt gives what was just made to the sandbox's root, whatever the umask.
-func (b *bundle) adopt(name string, perm fs.FileMode) error {
+// adopt gives what was just made to a user of the sandbox, whatever the umask.
+func (b *bundle) adopt(in *os.Root, name string, e entry, perm fs.FileMode) error {
 	if b.uid >= 0 {
-		if err := b.root.Lchown(name, b.uid, b.gid); err != nil {
+		if err := in.Lchown(name, int(hostID(b.ids.uids, e.uid)), int(hostID(b.ids.gids, e.gid))); err != nil {
 			return err
 		}
 	}
-	return b.root.Chmod(name, perm)
+	return in.Chmod(name, perm)
 }
 
 // remove takes back what was made; what cannot be removed stays.
 func (b *bundle) remove(dir string) {
-	if b.madeResolver {
-		_ = b.root.Remove(resolverFile)
-	}
 	if b.madeRootfs {
 		_ = b.root.RemoveAll(rootfsDir)
 	}

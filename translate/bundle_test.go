@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -90,14 +91,18 @@ func TestBundleOfAnEmptyRootIsAFreshSkeleton(t *testing.T) {
 		if err != nil || len(warnings) > 0 {
 			t.Fatal(warnings, err)
 		}
-		want := []string{
+		want := []string{"drwxr-xr-x scratch", "drwxr-xr-x scratch/upper", "drwxr-xr-x scratch/work", "drwxr-xr-x skeleton"}
+		if got := listing(t, filepath.Join(dir, "rootfs")); !slices.Equal(got[:4], want) {
+			t.Errorf("got  %q\nwant %q", got, want)
+		}
+		want = []string{
 			"drwxr-xr-x bin", "-rwxr-xr-x bin/static", "drwxr-xr-x dev", "drwxr-xr-x etc", "-rw-r--r-- etc/group", "-rw-r--r-- etc/hostname",
 			"-rw-r--r-- etc/hosts", "-rw-r--r-- etc/passwd", "-rw-r--r-- etc/resolv.conf", "dr-xr-xr-x proc", "dr-xr-xr-x sys", "dtrwxrwxrwx tmp",
 		}
-		if got := listing(t, filepath.Join(dir, "rootfs")); !slices.Equal(got, want) {
+		if got := listing(t, filepath.Join(dir, "rootfs/skeleton")); !slices.Equal(got, want) {
 			t.Errorf("got  %q\nwant %q", got, want)
 		}
-		hosts, _ := os.ReadFile(filepath.Join(dir, "rootfs/etc/hosts"))
+		hosts, _ := os.ReadFile(filepath.Join(dir, "rootfs/skeleton/etc/hosts"))
 		if string(hosts) != "127.0.0.1\tlocalhost a-box\n::1\tlocalhost\n" {
 			t.Errorf("hosts: %q", hosts)
 		}
@@ -115,7 +120,7 @@ func TestBundleOfBusyboxHasItsNames(t *testing.T) {
 	if _, err := c.Bundle(dir, nil, self()); err != nil {
 		t.Fatal(err)
 	}
-	got := listing(t, filepath.Join(dir, "rootfs/bin"))
+	got := listing(t, filepath.Join(dir, "rootfs/skeleton/bin"))
 	for _, want := range []string{"-rwxr-xr-x busybox", "link sh -> busybox", "link ip -> busybox", "link ls -> busybox"} {
 		if !slices.Contains(got, want) {
 			t.Errorf("%q is not in %q", want, got)
@@ -137,13 +142,48 @@ func makeBase(t *testing.T, dir string) string {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Symlink("usr/bin", filepath.Join(base, "bin")); err != nil {
+	if err := os.Symlink("/usr/bin", filepath.Join(base, "bin")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(base, "usr"), 0o750); err != nil {
 		t.Fatal(err)
 	}
 	return base
 }
 
-func TestBundleOfARootWithContentBindsItReadOnly(t *testing.T) {
+// A fresh root that nobody writes to needs no layers.
+func TestBundleOfAReadonlyRootIsFlat(t *testing.T) {
+	tmp := t.TempDir()
+	c := preset(&Config{Name: "box", Binary: static(t, tmp), Root: "/nonexistent", CPUCores: 1, CPULimitPercent: 1, MemoryLimitMB: 1, ReadonlyRoot: true})
+	dir := filepath.Join(tmp, "bundle")
+	if _, err := c.Bundle(dir, nil, self()); err != nil {
+		t.Fatal(err)
+	}
+	if got := listing(t, filepath.Join(dir, "rootfs")); !slices.Contains(got, "-rwxr-xr-x bin/static") {
+		t.Errorf("got %q", got)
+	}
+	s := readSpec(t, dir)
+	if !s.Root.Readonly || s.Mounts[0].Destination != "/proc" {
+		t.Errorf("root %+v, mounts %+v", s.Root, s.Mounts)
+	}
+}
+
+// layerMounts are the first mounts of a bundle, up to the overlay.
+func layerMounts(t *testing.T, dir string, s *specs.Spec) []string {
+	t.Helper()
+	var out []string
+	for _, m := range s.Mounts {
+		line := m.Type + " " + m.Source + " " + m.Destination + " " + strings.Join(m.Options, ",")
+		out = append(out, strings.ReplaceAll(line, dir, ""))
+		if m.Destination == "/" {
+			return out
+		}
+	}
+	t.Fatalf("no overlay on /: %+v", s.Mounts)
+	return nil
+}
+
+func TestBundleOfARootWithContentIsItsLowestLayer(t *testing.T) {
 	tmp := t.TempDir()
 	base := makeBase(t, tmp)
 	before := listing(t, base)
@@ -153,33 +193,74 @@ func TestBundleOfARootWithContentBindsItReadOnly(t *testing.T) {
 	if err != nil || len(warnings) > 0 {
 		t.Fatal(warnings, err)
 	}
-	s := readSpec(t, dir)
-	var binds []string
-	for _, m := range s.Mounts {
-		if m.Type == "bind" {
-			binds = append(binds, strings.TrimPrefix(m.Source, tmp)+" "+m.Destination+" "+strings.Join(m.Options, ","))
-		}
-	}
 	want := []string{
-		"/base/README /README bind,ro,nosuid,nodev",
-		"/base/opt /opt rbind,rro,rnosuid,rnodev",
-		"/base/usr /usr rbind,rro,rnosuid,rnodev",
-		"/static /bin/static bind,ro,nosuid,nodev",
+		"bind /base /base bind,ro,nosuid,nodev",
+		"tmpfs tmpfs /scratch nosuid,nodev,mode=755,size=512k,tmpcopyup",
+		"overlay overlay / lowerdir=/bundle/rootfs/skeleton:/bundle/rootfs/base,upperdir=/bundle/rootfs/scratch/upper," +
+			"workdir=/bundle/rootfs/scratch/work,userxattr,nosuid,nodev",
 	}
-	if !slices.Equal(binds, want) {
-		t.Errorf("got  %q\nwant %q", binds, want)
+	if got := layerMounts(t, tmp, readSpec(t, dir)); !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
 	}
-	got := listing(t, filepath.Join(dir, "rootfs"))
-	for _, want := range []string{"link bin -> usr/bin", "drwxr-xr-x usr", "-rw-r--r-- README", "-rw-r--r-- etc/passwd"} {
+	// The program's mount point is where the base's link leads.
+	got := listing(t, filepath.Join(dir, "rootfs/skeleton"))
+	for _, want := range []string{"drwxr-x--- usr", "drwxr-xr-x usr/bin", "-rwxr-xr-x usr/bin/static", "-rw-r--r-- etc/passwd"} {
 		if !slices.Contains(got, want) {
 			t.Errorf("%q is not in %q", want, got)
 		}
 	}
+	if slices.Contains(got, "drwxr-xr-x bin") {
+		t.Errorf("bin hides the link of the base: %q", got)
+	}
 	if after := listing(t, base); !slices.Equal(before, after) {
 		t.Errorf("root changed: %q", after)
 	}
-	if !s.Root.Readonly || s.Root.Path != "rootfs" {
-		t.Errorf("root %+v", s.Root)
+
+	c.ReadonlyRoot = true
+	dir = filepath.Join(tmp, "readonly")
+	if _, err := c.Bundle(dir, nil, self()); err != nil {
+		t.Fatal(err)
+	}
+	want = []string{"bind /base /base bind,ro,nosuid,nodev", "overlay overlay / lowerdir=/readonly/rootfs/skeleton:/readonly/rootfs/base,userxattr,nosuid,nodev"}
+	if got := layerMounts(t, tmp, readSpec(t, dir)); !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// What zbox writes has the names of links of the base, which lead to the host: SEED.md 6.2, row 5.
+func TestBundleWritesThroughNoLinkOfTheBase(t *testing.T) {
+	tmp := t.TempDir()
+	victim := filepath.Join(tmp, "victim")
+	base := filepath.Join(tmp, "base")
+	for _, dir := range []string{victim, base, filepath.Join(base, "etc"), filepath.Join(base, "bin")} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"dev", "proc", "sys", "tmp", "workspace", "opt", "etc/passwd", "etc/group", "etc/hosts", "etc/hostname", "etc/resolv.conf", "bin/static"} {
+		if err := os.Symlink(filepath.Join(victim, path.Base(name)), filepath.Join(base, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := listing(t, base)
+	c := preset(&Config{Name: "box", Binary: static(t, tmp), Root: base, CPUCores: 1, CPULimitPercent: 1, MemoryLimitMB: 1})
+	c.Workspace = &Workspace{Source: t.TempDir(), Target: "/workspace"}
+	c.Mounts = []Mount{{Source: c.Binary, Target: "/opt/deep/file"}}
+	dir := filepath.Join(tmp, "bundle")
+	if _, err := c.Bundle(dir, nil, self()); err != nil {
+		t.Fatal(err)
+	}
+	if got := listing(t, victim); len(got) > 0 {
+		t.Errorf("written through links: %q", got)
+	}
+	if after := listing(t, base); !slices.Equal(before, after) {
+		t.Errorf("root changed: %q", after)
+	}
+	got := listing(t, filepath.Join(dir, "rootfs/skeleton"))
+	for _, want := range []string{"drwxr-xr-x dev", "dr-xr-xr-x proc", "dr-xr-xr-x sys", "-rw-r--r-- etc/hosts", "-rw-r--r-- etc/resolv.conf"} {
+		if !slices.Contains(got, want) {
+			t.Errorf("%q is not in %q", want, got)
+		}
 	}
 }
 
@@ -214,7 +295,12 @@ func TestBundleRefusesWithFieldAndReason(t *testing.T) {
 	open := dir("open", 0o777)
 	script := file("script", "#!/opt/python -u\n", 0o755)
 	plain := file("plain", "", 0o644)
-	dir("empty-bin/bin", 0o755)
+	content := dir("content", 0o755)
+	dir("content/bin", 0o755)
+	crlf := file("crlf", "#!/bin/sh\r\necho\r\n", 0o755)
+	relative := file("relative", "#!sh\n", 0o755)
+	env := file("env-script", "#!/usr/bin/env -S VAR=1 nosuchprogram -x\n", 0o755)
+	own := file("sh", "#!/bin/sh\n", 0o755)
 	loader := map[string]string{"amd64": "/lib64/ld-linux-x86-64.so.2", "arm64": "/lib/ld-linux-aarch64.so.1"}[runtime.GOARCH]
 
 	cases := []struct{ name, binary, root, want string }{
@@ -222,12 +308,16 @@ func TestBundleRefusesWithFieldAndReason(t *testing.T) {
 		{"root is / through procfs", program, "/proc/self/root", "c.json: root: /proc/self/root: is the host's root directory"},
 		{"root is a file", program, plain, "c.json: root: " + plain + ": not a directory"},
 		{"root can be written by others", program, open, "c.json: root: " + open + ": mode 0777 lets other users write to it"},
-		{"root has a bin without the program's name", program, tmp + "/empty-bin", "c.json: root: " + tmp + "/empty-bin has no file bin/static to show the program on: add an empty one"},
 		{"binary is not there", tmp + "/none", "/none", "c.json: binary: " + tmp + "/none: no such file or directory"},
 		{"binary is a directory", open, "/none", "c.json: binary: " + open + ": not a regular file"},
 		{"binary is not executable", plain, "/none", "c.json: binary: " + plain + ": not executable: mode 0644"},
-		{"binary's interpreter is missing", script, "/none", "c.json: binary: " + script + " needs /opt/python, which is not in the sandbox: use a statically linked program, or a root that has it"},
-		{"binary's loader is missing", "/bin/bash", "/none", "c.json: binary: /bin/bash needs " + loader + ", which is not in the sandbox: use a statically linked program, or a root that has it"},
+		{"binary's interpreter is missing", script, "/none", "c.json: binary: " + script + " needs the interpreter /opt/python, which this host does not have: install it"},
+		{"binary's interpreter is not in root", script, content, "c.json: binary: " + script + " needs the interpreter /opt/python, which root, " + content + ", does not have: install it there, or use a statically linked program"},
+		{"binary's loader is not in root", "/bin/bash", content, "c.json: binary: /bin/bash needs the loader " + loader + ", which root, " + content + ", does not have: install it there, or use a statically linked program"},
+		{"binary's first line ends with CR LF", crlf, "/none", "c.json: binary: " + crlf + `: its first line ends with CR LF, so that its interpreter would be "/bin/sh\r": convert it with dos2unix`},
+		{"binary's interpreter is relative", relative, "/none", "c.json: binary: " + relative + ": its interpreter sh is no absolute path"},
+		{"env's program is missing", env, "/none", "c.json: binary: " + env + " needs the program nosuchprogram (for env), which this host does not have: install it"},
+		{"binary has the name of its interpreter", own, "/none", "c.json: binary: " + own + " needs the host's /bin/sh, which has the same path inside as itself: give the program another name"},
 	}
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {

@@ -22,12 +22,23 @@ func (c *Config) check() error {
 	if err := checkPath("root", c.Root); err != nil {
 		return err
 	}
-	for _, check := range []func() error{c.checkProcess, c.checkPorts, c.checkDNS, c.checkSeccomp} {
+	for _, check := range []func() error{c.checkRoot, c.checkMounts, c.checkProcess, c.checkPorts, c.checkDNS, c.checkSeccomp} {
 		if err := check(); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// checkRoot checks what goes with root.
+func (c *Config) checkRoot() error {
+	if c.Persist == "" {
+		return nil
+	}
+	if c.ReadonlyRoot {
+		return wrong("persist", "keeps what is written to the root, and with readonly_root nothing is")
+	}
+	return checkPath("persist", c.Persist)
 }
 
 // validName: a name becomes a host name, a directory name and part of a cgroup path: 63 bytes is the limit of one label of a host name

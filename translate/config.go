@@ -18,8 +18,8 @@ const maxConfigSize = 1 << 20
 // `doc` is its line in the documentation. fieldType lists the Go types that a field can have.
 type Config struct {
 	Name   string `json:"name" need:"yes" pattern:"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$" doc:"1 to 63 of a-z A-Z 0-9 . _ - starting with a letter or digit; the host name, and the start of the container's id"`
-	Binary string `json:"binary" need:"yes" pattern:"^/" doc:"absolute path of a program on the host; it is bound read-only to /bin/NAME inside"`
-	Root   string `json:"root" need:"yes" pattern:"^/" doc:"absolute path of a directory whose content is the read-only base; a fresh minimal one is made when it is missing or empty; never /"`
+	Binary string `json:"binary" need:"yes" pattern:"^/" doc:"absolute path of a program on the host; it is bound read-only to /bin/NAME inside, and the loader and libraries that it needs come along"`
+	Root   string `json:"root" need:"yes" pattern:"^/" doc:"absolute path of a directory whose content is the base that the run sees and never changes; a fresh minimal one when it is missing or empty; never /"`
 
 	CPUCores        int64 `json:"cpu_cores" need:"yes" min:"1" max:"8192" doc:"processors the sandbox may use; the quota is cores x percent / 100"`
 	CPULimitPercent int64 `json:"cpu_limit_percent" need:"yes" min:"1" max:"100" doc:"share of each of these processors"`
@@ -31,12 +31,18 @@ type Config struct {
 
 	Args     []string `json:"args" default:"[\"sh\"]" doc:"arguments of the program; those behind -- on the command line take their place"`
 	Env      []string `json:"env" default:"[]" doc:"NAME=value each; they add to PATH, HOME and TERM and may replace them. Nothing of the caller's environment comes in by itself"`
-	Cwd      string   `json:"cwd" default:"\"/\"" pattern:"^/" doc:"working directory inside, an absolute path; made when it is missing"`
+	Cwd      string   `json:"cwd" pattern:"^/" doc:"working directory inside, an absolute path; made when it is missing; default: the workspace, or / without one"`
 	Hostname string   `json:"hostname" pattern:"^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$" doc:"host name inside; default: name, with - for _"`
 	UID      int64    `json:"uid" default:"0" min:"0" max:"65535" doc:"user inside; 0 is an unprivileged user of the host, too"`
 	GID      int64    `json:"gid" default:"0" min:"0" max:"65535" doc:"group inside"`
 	Terminal Switch   `json:"terminal" default:"\"auto\"" doc:"give the program a terminal of its own; auto: when standard input and output are one"`
 	Init     bool     `json:"init" default:"false" doc:"run a small init as process 1 that passes signals on and reaps; otherwise the program is process 1"`
+
+	Mounts       []Mount    `json:"mounts" default:"[]" doc:"files and directories of the host to show inside"`
+	Workspace    *Workspace `json:"workspace" doc:"a directory of the host to work in; what is written there stays, and belongs to its owner"`
+	ReadonlyRoot bool       `json:"readonly_root" default:"false" doc:"nothing can be written but /tmp, /dev/shm, and mounts that are not readonly"`
+	TmpfsSizeMB  int64      `json:"tmpfs_size_mb" min:"1" max:"4294967295" doc:"how much in MiB the run may write to its root, and as much again to /tmp and to /dev/shm; it counts as the sandbox's memory. Default: half of memory_limit_mb"`
+	Persist      string     `json:"persist" pattern:"^/" doc:"absolute path of a directory that keeps what is written to the root, for the next run; made when it is missing. Not limited by tmpfs_size_mb"`
 
 	PidsLimit      int64 `json:"pids_limit" default:"512" min:"1" max:"4194304" doc:"processes and threads at one time"`
 	TimeoutSeconds int64 `json:"timeout_seconds" default:"0" min:"0" max:"31536000" doc:"kill the sandbox with all its processes after so many seconds, exit code 124; 0: never"`
@@ -59,6 +65,19 @@ type PortForward struct {
 	Sandbox  int64  `json:"sandbox" need:"yes" min:"1" max:"65535" doc:"port inside the sandbox"`
 	Protocol string `json:"protocol" default:"\"tcp\"" values:"tcp,udp" doc:"protocol of both ports"`
 	Bind     string `json:"bind" default:"\"0.0.0.0\"" doc:"IPv4 address of the host that the port is on; 0.0.0.0 is all of them"`
+}
+
+// Mount shows a file or directory of the host.
+type Mount struct {
+	Source   string `json:"source" need:"yes" pattern:"^/" doc:"absolute path on the host"`
+	Target   string `json:"target" need:"yes" pattern:"^/" doc:"absolute path inside, not / and not in /proc, /sys or /dev; made in the fresh root when it is missing"`
+	Readonly bool   `json:"readonly" default:"false" doc:"with all that is mounted below"`
+}
+
+// Workspace is a directory of the host that can be written.
+type Workspace struct {
+	Source string `json:"source" need:"yes" pattern:"^/" doc:"absolute path on the host"`
+	Target string `json:"target" default:"\"/workspace\"" pattern:"^/" doc:"absolute path inside"`
 }
 
 // Seccomp changes the system call filter: some calls more or less than the built-in list, or a filter of the user's own.

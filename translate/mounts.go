@@ -26,8 +26,11 @@ func (c *Config) systemMounts(ids idMaps) []specs.Mount {
 	}
 }
 
-// tmpfsSize is half of the memory limit, in the form of tmpfs(5): the kernel's own default is half of the RAM.
+// tmpfsSize is that of each tmpfs, in the form of tmpfs(5): the kernel's own default is half of the RAM.
 func (c *Config) tmpfsSize() string {
+	if c.TmpfsSizeMB > 0 {
+		return fmt.Sprintf("%dm", c.TmpfsSizeMB)
+	}
 	return fmt.Sprintf("%dk", c.MemoryLimitMB*1024/2)
 }
 

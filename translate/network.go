@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -115,21 +114,6 @@ func (c *Config) resolvConf(o Options) string {
 		fmt.Fprintf(&b, "nameserver %s\n", a)
 	}
 	return b.String()
-}
-
-// resolverMount shows the sandbox's resolvers in place of those that root has.
-func (b *base) resolverMount(c *Config, dir string) ([]specs.Mount, error) {
-	if !c.NetworkAccess || !b.has("etc") {
-		return nil, nil
-	}
-	if ok, err := b.hasFile("etc/resolv.conf"); err != nil || !ok {
-		return nil, wrong("root", "%s has no file etc/resolv.conf to show the resolvers on: add an empty one", c.Root)
-	}
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return nil, fmt.Errorf("finding the bundle's directory: %w", err)
-	}
-	return []specs.Mount{bindMount(filepath.Join(dir, resolverFile), "/etc/resolv.conf", "bind")}, nil
 }
 
 // networkWarnings names what the sandbox will miss.

@@ -36,8 +36,14 @@ type Options struct {
 	// range is DefaultRange. Otherwise the caller's own ids are there as 0, and SubUID and SubGID from 1 on if they are not zero.
 	UID, GID       uint32
 	SubUID, SubGID IDRange
+	// SudoUID is the user who called sudo, whose directories root trusts, too; 0 for none.
+	SudoUID uint32
+	// Kernel is the running one; the zero value is a new one.
+	Kernel Kernel
 	// CgroupV2: the controllers are on cgroup v2. Only there can the out-of-memory killer end the sandbox as a whole.
 	CgroupV2 bool
+	// Portable asks for warnings of what other runtimes will do otherwise.
+	Portable bool
 	// InitProgram is what a sandbox with an init has as its process 1: a static program that takes the program and its arguments.
 	InitProgram []byte
 	// Zbox is the absolute path of zbox for the hooks, StateRoot its --root, and Path the PATH where they look for pasta.
@@ -46,11 +52,13 @@ type Options struct {
 	Nameservers []netip.Addr
 	// Arch is the GOARCH of the programs inside; "" is that of zbox.
 	Arch string
+
+	dir string // the bundle's, an absolute path
 }
 
 // HostOptions reads the options off the machine: the effective ids, /etc/subuid and /etc/subgid, the cgroup version.
 func HostOptions() (Options, error) {
-	o := Options{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Arch: runtime.GOARCH, Path: os.Getenv("PATH")}
+	o := Options{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Arch: runtime.GOARCH, Path: os.Getenv("PATH"), Kernel: runningKernel()}
 	var err error
 	if o.Zbox, err = os.Executable(); err != nil {
 		return o, fmt.Errorf("finding zbox itself: %w", err)
@@ -58,6 +66,9 @@ func HostOptions() (Options, error) {
 	_, err = os.Stat("/sys/fs/cgroup/cgroup.controllers")
 	o.CgroupV2 = err == nil
 	if o.UID == 0 {
+		if id, err := strconv.ParseUint(os.Getenv("SUDO_UID"), 10, 32); err == nil {
+			o.SudoUID = uint32(id)
+		}
 		names := []string{"root", "0"}
 		if o.SubUID, err = readSubordinate("/etc/subuid", names, rangeSize, DefaultRange); err == nil {
 			o.SubGID, err = readSubordinate("/etc/subgid", names, rangeSize, DefaultRange)

@@ -123,10 +123,13 @@ func (c *Config) hasTerminal(o Options) bool {
 }
 
 func (c *Config) cwd() string {
-	if c.Cwd == "" {
-		return "/"
+	switch {
+	case c.Cwd != "":
+		return c.Cwd
+	case c.Workspace != nil:
+		return c.Workspace.Target
 	}
-	return c.Cwd
+	return "/"
 }
 
 // environment is the program's whole environment. An entry of env takes the place of the one that is there by itself.

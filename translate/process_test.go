@@ -63,7 +63,7 @@ func TestParseRefusesWhatNoProcessCanBe(t *testing.T) {
 
 func TestParseFillsDefaultsIn(t *testing.T) {
 	c := parsed(t, `"name": "x"`)
-	if !reflect.DeepEqual(c.Args, []string{"sh"}) || c.PidsLimit != 512 || c.Terminal != Auto || c.Rootless != Auto || !c.Strict || c.Cwd != "/" || c.Seccomp != nil {
+	if !reflect.DeepEqual(c.Args, []string{"sh"}) || c.PidsLimit != 512 || c.Terminal != Auto || c.Rootless != Auto || !c.Strict || c.cwd() != "/" || c.Seccomp != nil {
 		t.Errorf("got %+v", c)
 	}
 	c = parsed(t, `"name": "x", "args": [], "strict": false, "terminal": true, "rootless": false`)

@@ -11,21 +11,21 @@ import (
 const (
 	binDir     = "/bin"
 	searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	homeDir    = "/tmp" // the only directory that can be written
+	homeDir    = "/tmp" // everybody can write there
 )
 
 // Spec is the OCI configuration of the sandbox, with its rootfs in the directory "rootfs" of the bundle. args are what follows
 // `--` on the command line; without them the program gets the single argument "sh" (SEED.md 6.1). The second result has one line
 // for each thing that was asked for and is not done.
 //
-// Spec does not look at the machine: it takes root for empty and binary for a program that is there. Bundle adds what a root with
-// content needs.
+// Spec does not look at the machine: it takes root for empty and binary for a program that is there and needs nothing, leaves out mounts,
+// workspace and persist, and takes /bundle for the bundle's directory. Bundle knows better.
 func (c *Config) Spec(args []string, o Options) (*specs.Spec, []string, error) {
-	return c.spec(args, o, []specs.Mount{bindMount(c.Binary, c.target(), "bind")})
+	o.dir = "/bundle"
+	return c.spec(args, o, &parts{program: &program{path: c.Binary}, layers: c.layersOf(nil, nil)})
 }
 
-// spec is Spec with other mounts behind those of the system.
-func (c *Config) spec(args []string, o Options, mounts []specs.Mount) (*specs.Spec, []string, error) {
+func (c *Config) spec(args []string, o Options, p *parts) (*specs.Spec, []string, error) {
 	seccomp, err := c.seccompProfile(o.arch())
 	if err != nil {
 		return nil, nil, err
@@ -34,12 +34,16 @@ func (c *Config) spec(args []string, o Options, mounts []specs.Mount) (*specs.Sp
 	if err != nil {
 		return nil, nil, err
 	}
+	mounts, warnings, err := c.mounts(p, ids, o)
+	if err != nil {
+		return nil, nil, c.locate(err)
+	}
 	s := &specs.Spec{
 		Version:  specs.Version,
 		Process:  c.process(args, o),
-		Root:     &specs.Root{Path: rootfsDir, Readonly: true},
+		Root:     &specs.Root{Path: rootfsDir, Readonly: c.ReadonlyRoot},
 		Hostname: c.hostname(),
-		Mounts:   slices.Concat(c.systemMounts(ids), c.initMounts(), mounts),
+		Mounts:   mounts,
 		Linux: &specs.Linux{
 			UIDMappings:   ids.uids,
 			GIDMappings:   ids.gids,
@@ -52,7 +56,19 @@ func (c *Config) spec(args []string, o Options, mounts []specs.Mount) (*specs.Sp
 		},
 	}
 	s.Hooks = c.hooks(o)
-	return s, c.networkWarnings(o), nil
+	return s, append(c.networkWarnings(o), warnings...), nil
+}
+
+// mounts lists all of them in their order: what is mounted later may cover what came before.
+func (c *Config) mounts(p *parts, ids idMaps, o Options) ([]specs.Mount, []string, error) {
+	layers, warnings := c.layerMounts(p.layers, o)
+	host, more, err := c.hostBinds(p.mounts, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	program := bindMount(p.program.path, c.target(), "bind")
+	all := slices.Concat(layers, c.systemMounts(ids), c.initMounts(), host, []specs.Mount{program}, binds(p.needs))
+	return all, append(warnings, more...), nil
 }
 
 // target is the path of the program inside.

@@ -18,20 +18,32 @@ const caller = 63210
 // asUser runs `zbox -c` for a user without privileges, from a directory that is theirs.
 func asUser(t *testing.T, r *integration.Runtime, b box, args ...string) integration.Result {
 	t.Helper()
+	dir := userDir(t)
+	return asUserIn(t, r, dir, b.with("root", filepath.Join(dir, "none")), args...)
+}
+
+// userDir is a directory of the caller.
+func userDir(t *testing.T) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "zbox-user-")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chown(dir, caller, caller); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func asUserIn(t *testing.T, r *integration.Runtime, dir string, b box, args ...string) integration.Result {
+	t.Helper()
 	config := filepath.Join(dir, "sandbox.json")
-	text, err := os.ReadFile(b.with("root", filepath.Join(dir, "none")).write(t))
+	text, err := os.ReadFile(b.write(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(config, text, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chown(dir, caller, caller); err != nil {
 		t.Fatal(err)
 	}
 	// The binary under test may be where nobody else can look.

@@ -29,8 +29,8 @@ var escapes = map[string]escape{
 	"pivot_root":               func() error { return unix.PivotRoot("/tmp", "/tmp") },
 	"clone a mount tree":       func() error { _, err := unix.OpenTree(unix.AT_FDCWD, "/", unix.OPEN_TREE_CLONE); return err },
 	"open by handle":           openByHandle,
-	"write to the root":        writes("/x"),
-	"replace a program":        writes("/bin/x"),
+	"leave by the old root":    oldRoot,
+	"replace the own program":  func() error { return os.Rename("/etc/passwd", "/bin/attacker") },
 	"write to the own program": func() error { return openFor("/proc/self/exe", unix.O_WRONLY) },
 	"make a disk":              func() error { return unix.Mknod("/tmp/disk", unix.S_IFBLK|0o600, int(unix.Mkdev(8, 0))) },
 	"use another device":       otherDevice,
@@ -123,8 +123,17 @@ func mkdirOne(paths ...string) error {
 	return err
 }
 
-func writes(path string) escape {
-	return func() error { return os.WriteFile(path, []byte("x"), 0o600) }
+// oldRoot: what is left on the root, or under it, would be found by going up.
+func oldRoot() error {
+	here, err := os.Stat("/")
+	if err != nil {
+		return nil
+	}
+	up, err := os.Stat("/../../..")
+	if err != nil || !os.SameFile(here, up) {
+		return nil
+	}
+	return errors.New("the same root")
 }
 
 var errHidden = errors.New("hidden")
