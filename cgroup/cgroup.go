@@ -159,14 +159,10 @@ func (c *Cgroup) open() (err error) {
 		c.config.Path = c.Path()
 	}
 	switch {
-	case s.Driver == Systemd:
+	case s.Driver == Systemd && s.Version == 1:
 		c.config.Systemd, c.config.Path = true, ""
 		c.config.Parent, c.config.ScopePrefix, c.config.Name = s.Slice, s.Prefix, s.Name
-		if s.Version == 2 {
-			c.manager, err = systemd.NewUnifiedManager(c.config, s.Paths[""])
-		} else {
-			c.manager, err = systemd.NewLegacyManager(c.config, maps.Clone(s.Paths))
-		}
+		c.manager, err = systemd.NewLegacyManager(c.config, maps.Clone(s.Paths))
 	case s.Version == 2:
 		c.manager, err = fs2.NewManager(c.config, s.Paths[""])
 	default:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -33,6 +34,9 @@ func (c *Cgroup) resolveSystemd(cfg Config) (err error) {
 		return errors.New("cgroup manager systemd: this machine was not booted with systemd; use cgroupfs")
 	}
 	c.saved.Rootless = cfg.Rootless || cfg.UserDBus
+	if c.saved.Version == 2 {
+		return c.placeScope(cfg.Facts.Self[""])
+	}
 	// Only the user's instance has to be asked for its place in the hierarchy.
 	if c.saved.Rootless {
 		if err := reachable(true); err != nil {
@@ -44,6 +48,35 @@ func (c *Cgroup) resolveSystemd(cfg Config) (err error) {
 	}
 	c.saved.Paths = c.manager.GetPaths()
 	return nil
+}
+
+// placeScope finds out where systemd will put the scope on cgroup v2.
+func (c *Cgroup) placeScope(self string) error {
+	place, err := systemd.ExpandSlice(c.saved.slice())
+	if err != nil {
+		return fmt.Errorf("linux.cgroupsPath: %w", err)
+	}
+	above := ""
+	if c.saved.Rootless {
+		if above, err = userPlace(self); err != nil {
+			return err
+		}
+	}
+	c.saved.Paths = map[string]string{"": filepath.Join(mountpoint, above, place, c.saved.unit())}
+	return c.open()
+}
+
+// userPlace is the cgroup of the user's systemd: zbox's own cgroup tells it, unless zbox was started elsewhere.
+func userPlace(self string) (string, error) {
+	if place, ok := userSession(self); ok {
+		return place, nil
+	}
+	m, err := dialManager(true)
+	if err != nil {
+		return "", err
+	}
+	defer m.close()
+	return m.place()
 }
 
 // nameUnit reads slice:prefix:name.
@@ -70,6 +103,9 @@ func (c *Cgroup) nameUnit(cfg Config) error {
 
 // startScope starts the transient unit with the process in it, then applies the limits that systemd has no property for.
 func (c *Cgroup) startScope(pid int) error {
+	if c.saved.Version == 2 {
+		return c.startUnified(pid)
+	}
 	if err := reachable(c.saved.Rootless); err != nil {
 		return err
 	}
@@ -110,6 +146,9 @@ func (c *Cgroup) setScope(r *cgroups.Resources) error {
 }
 
 func (c *Cgroup) stopScope() error {
+	if c.saved.Version == 2 {
+		return c.stopUnified()
+	}
 	if err := reachable(c.saved.Rootless); err != nil {
 		return err
 	}

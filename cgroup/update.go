@@ -26,6 +26,9 @@ func (c *Cgroup) Update(r *specs.LinuxResources) error {
 		}
 	}
 	c.complete(resources)
+	if c.saved.Driver == Systemd && c.saved.Version == 2 {
+		return c.updateUnified(resources)
+	}
 	if c.saved.Driver == Systemd {
 		if err := reachable(c.saved.Rootless); err != nil {
 			return err

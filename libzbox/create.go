@@ -188,6 +188,7 @@ func (r *Runtime) cgroupConfig(id string, s *specs.Spec, f facts.Cgroup) cgroup.
 	if s.Linux != nil {
 		cfg.Path = s.Linux.CgroupsPath
 		cfg.Resources = s.Linux.Resources
+		cfg.OwnerUID = cgroupOwner(s)
 	}
 	return cfg
 }

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/bxrne/zbox/plan"
@@ -127,4 +129,54 @@ func (c *Container) updateResctrl(o UpdateOptions) error {
 		}
 	}
 	return nil
+}
+
+// cgroupOwner is the host uid that the container's own cgroup is handed to on v2, so that the container can manage it: that of the
+// process, when it has a cgroup namespace of its own and a writable cgroup mount; nil for root, who needs no permission.
+func cgroupOwner(s *specs.Spec) *int {
+	if s.Linux == nil || s.Process == nil || !ownCgroupNamespace(s) || !writableCgroupMount(s) {
+		return nil
+	}
+	uid := int(s.Process.User.UID)
+	if joinsUserNamespace(s) { // whose maps are not here
+		return nil
+	}
+	if len(s.Linux.UIDMappings) > 0 {
+		if uid = hostID(uid, s.Linux.UIDMappings); uid < 0 {
+			return nil
+		}
+	}
+	// Without privileges a cgroup can only stay with its maker.
+	if uid == 0 || os.Geteuid() != 0 {
+		return nil
+	}
+	return &uid
+}
+
+func ownCgroupNamespace(s *specs.Spec) bool {
+	return slices.ContainsFunc(s.Linux.Namespaces, func(ns specs.LinuxNamespace) bool {
+		return ns.Type == specs.CgroupNamespace && ns.Path == ""
+	})
+}
+
+func joinsUserNamespace(s *specs.Spec) bool {
+	return slices.ContainsFunc(s.Linux.Namespaces, func(ns specs.LinuxNamespace) bool {
+		return ns.Type == specs.UserNamespace && ns.Path != ""
+	})
+}
+
+func writableCgroupMount(s *specs.Spec) bool {
+	return slices.ContainsFunc(s.Mounts, func(m specs.Mount) bool {
+		return (m.Type == "cgroup" || m.Type == "cgroup2") && !slices.Contains(m.Options, "ro") && !slices.Contains(m.Options, "rro")
+	})
+}
+
+// hostID is the host's id for one of the container's, -1 without one.
+func hostID(id int, maps []specs.LinuxIDMapping) int {
+	for _, m := range maps {
+		if first := int(m.ContainerID); id >= first && id < first+int(m.Size) {
+			return int(m.HostID) + id - first
+		}
+	}
+	return -1
 }
