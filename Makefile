@@ -51,14 +51,15 @@ demo: ## build, run examples/sandbox.json and print what the sandbox sees of its
 ##@ Prove
 
 .PHONY: test
-test: ## run all tests: unit, stage, integration on v1 and v2, validation suite, check
-	@tools/deps.sh test check
+test: ## run all tests: unit, stage, integration on v1, v2 and in the virtual machine, validation suite, check
+	@tools/deps.sh test vm check
 	@$(MAKE) build
 	@$(MAKE) unit
 	@$(MAKE) stage-test
 	@$(MAKE) integration
 	@$(MAKE) integration-v2
 	@$(MAKE) validation
+	@$(MAKE) vm-test
 	@$(MAKE) check
 
 .PHONY: unit
@@ -78,6 +79,16 @@ integration: $(ZBOX_BUILT) ## run the integration tests on RUNTIME (bin/zbox); n
 integration-v2: $(ZBOX_BUILT) ## run them again in a private mount view with cgroup v2 only
 	@tools/deps.sh test
 	V2VIEW=1 RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS)' -count=1 -p 1 -timeout 15m ./tests/integration/...
+
+.PHONY: vm-test
+vm-test: build ## run them with systemd and cgroup v2: here if the machine is such, else in an emulated one; needs root
+	@tools/deps.sh test vm
+	tests/vm/run.sh
+
+.PHONY: vm-bench
+vm-bench: build ## measure zbox there beside runc and crun, RUNS (20) times each; needs root
+	@tools/deps.sh test vm
+	SUITE=bench.suite.sh VM_SECONDS=900 tests/vm/run.sh
 
 .PHONY: validation
 validation: $(ZBOX_BUILT) ## run the runtime-tools validation suite on RUNTIME; needs root
@@ -136,7 +147,7 @@ $(GOLANGCI_LINT):
 
 .PHONY: deps
 deps: ## install the Debian packages that building, testing and checking need (root or sudo)
-	@tools/deps.sh build demo test check bench
+	@tools/deps.sh build demo test vm check bench
 
 .PHONY: clean
 clean: ## remove what was built, but not the pinned tools

@@ -1,5 +1,5 @@
 #!/bin/bash
-# deps.sh GOAL...: installs the Debian or Ubuntu packages that the goals (build, demo, test, check, bench) need and
+# deps.sh GOAL...: installs the Debian or Ubuntu packages that the goals (build, demo, test, vm, check, bench) need and
 # that are missing. Does nothing, quickly, when all are there.
 set -euo pipefail
 
@@ -27,6 +27,12 @@ for goal in build "$@"; do
 		want busybox-static /bin/busybox /usr/bin/busybox
 		want clang /usr/bin/clang
 		want iproute2 /usr/sbin/ip /sbin/ip
+		;;
+	vm)
+		want qemu-system-x86 /usr/bin/qemu-system-x86_64
+		want debootstrap /usr/sbin/debootstrap
+		want e2fsprogs /usr/sbin/debugfs /sbin/debugfs
+		want cpio /usr/bin/cpio /bin/cpio
 		;;
 	check)
 		want git /usr/bin/git

@@ -92,6 +92,19 @@ func (b *Bundle) Change(mutations ...func(*specs.Spec)) {
 	b.WriteConfig(string(out))
 }
 
+// load reads the configuration back.
+func (b *Bundle) load() {
+	b.t.Helper()
+	text, err := os.ReadFile(filepath.Join(b.Dir, "config.json"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.Spec = &specs.Spec{}
+	if err := json.Unmarshal(text, b.Spec); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // WriteConfig writes config.json as it is.
 func (b *Bundle) WriteConfig(text string) {
 	b.t.Helper()

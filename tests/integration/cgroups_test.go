@@ -243,12 +243,14 @@ func TestEventsStats(t *testing.T) {
 }
 
 func TestUnifiedKeysWithoutTheirControllerAreRefused(t *testing.T) {
+	WithoutControllers(t)
 	r := New(t)
 	r.RefuseRun(NewBundle(t, withResources(specs.LinuxResources{Unified: map[string]string{"memory.max": "33554432"}})))
 }
 
 func TestLimitsWithoutTheirControllerAreRefused(t *testing.T) {
 	V2Only(t)
+	WithoutControllers(t)
 	for name, resources := range map[string]specs.LinuxResources{
 		"memory": {Memory: &specs.LinuxMemory{Limit: pointer(int64(64 << 20))}},
 		"pids":   {Pids: &specs.LinuxPids{Limit: pointer(int64(10))}},

@@ -43,10 +43,8 @@ func runAll(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	probe := filepath.Join(dir, "probe")
-	build := exec.Command("go", "build", "-trimpath", "-o", probe, "github.com/bxrne/zbox/tests/integration/probe")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building the probe: %v\n%s", err, out)
+	if err := BuildProgram("probe", probe); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	if err := makeBase(filepath.Join(dir, "rootfs"), probe); err != nil {
@@ -54,6 +52,24 @@ func runAll(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// BuildProgram puts a program of the tests, named by its package below this one, at path. Where there is no Go it is taken from
+// the directory PROGRAMS.
+func BuildProgram(name, path string) error {
+	if dir := os.Getenv("PROGRAMS"); dir != "" {
+		program, err := os.ReadFile(filepath.Join(dir, filepath.Base(name)))
+		if err != nil {
+			return fmt.Errorf("finding the program %s: %w", name, err)
+		}
+		return os.WriteFile(path, program, 0o755)
+	}
+	build := exec.Command("go", "build", "-trimpath", "-o", path, "github.com/bxrne/zbox/tests/integration/"+name)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("building %s: %w\n%s", name, err, out)
+	}
+	return nil
 }
 
 // enterV2View runs this test binary again behind unshare(1) and returns its exit code.

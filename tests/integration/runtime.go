@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -24,9 +25,13 @@ type Runtime struct {
 	Root string
 	// Marker is part of the name of all that the test makes.
 	Marker string
-	t      *testing.T
-	dir    string
-	ids    []string
+	// Globals are flags before every command.
+	Globals []string
+	// User runs the runtime, nil for root.
+	User *User
+	t    *testing.T
+	dir  string
+	ids  []string
 }
 
 // Result is what one call of the runtime left.
@@ -63,14 +68,18 @@ func New(t *testing.T) *Runtime {
 	}
 	CheckLeaks(t, r.Marker, r.Root)
 	// Runs before the leak check: clean-ups go backwards.
-	t.Cleanup(func() {
-		for _, id := range r.ids {
-			if res := r.doReaping(r.Command("delete", "--force", id)); res.Code != 0 {
-				t.Errorf("delete --force %s: exit %d: %s", id, res.Code, res.Stderr)
-			}
-		}
-	})
+	t.Cleanup(r.removeAll)
 	return r
+}
+
+// removeAll deletes the containers of the test by force.
+func (r *Runtime) removeAll() {
+	for _, id := range r.ids {
+		if res := r.doReaping(r.Command("delete", "--force", id)); res.Code != 0 {
+			r.t.Errorf("delete --force %s: exit %d: %s", id, res.Code, res.Stderr)
+		}
+	}
+	r.ids = nil
 }
 
 // ID makes a container id that is deleted by force at the end of the test.
@@ -82,7 +91,11 @@ func (r *Runtime) ID(name string) string {
 
 // Command prepares a call of the runtime; stdio is the caller's to set.
 func (r *Runtime) Command(args ...string) *exec.Cmd {
-	return exec.Command(r.Path, append([]string{"--root", r.Root}, args...)...)
+	cmd := exec.Command(r.Path, append(append([]string{"--root", r.Root}, r.Globals...), args...)...)
+	if r.User != nil {
+		r.User.dress(cmd)
+	}
+	return cmd
 }
 
 // Do calls the runtime and waits for it to exit. Output goes to files, not pipes, which a container that stays would hold open.
@@ -176,7 +189,7 @@ type Container struct {
 func (r *Runtime) Create(b *Bundle, flags ...string) *Container {
 	r.t.Helper()
 	id := r.ID("c" + strconv.Itoa(len(r.ids)))
-	b.PlaceCgroup(id)
+	r.placeCgroup(b, id)
 	pidFile := filepath.Join(r.dir, id+".pid")
 	c := &Container{Runtime: r, ID: id, Bundle: b, stdout: filepath.Join(r.dir, id+".out"), stderr: filepath.Join(r.dir, id+".err")}
 	args := append([]string{"create", "--bundle", b.Dir, "--pid-file", pidFile}, flags...)
@@ -283,7 +296,7 @@ func (r *Runtime) Run(b *Bundle, flags ...string) Result {
 // RunCommand prepares Run.
 func (r *Runtime) RunCommand(b *Bundle, flags ...string) *exec.Cmd {
 	id := r.ID("r" + strconv.Itoa(len(r.ids)))
-	b.PlaceCgroup(id)
+	r.placeCgroup(b, id)
 	return r.Command(append(append([]string{"run", "--bundle", b.Dir}, flags...), id)...)
 }
 
@@ -325,6 +338,13 @@ func decodeReport(t *testing.T, text string) report.Report {
 		t.Fatalf("report of the probe: %v\n%s", err, text)
 	}
 	return seen
+}
+
+// placeCgroup gives the container a cgroup that carries its id, at the root of the hierarchy where the runtime may make one there.
+func (r *Runtime) placeCgroup(b *Bundle, id string) {
+	if r.User == nil && !slices.Contains(r.Globals, "--systemd-cgroup") {
+		b.PlaceCgroup(id)
+	}
 }
 
 // PlaceCgroup gives the bundle's container a cgroup that carries its id, unless the configuration names one.

@@ -33,10 +33,8 @@ type attacker struct {
 // addAttacker puts the attacker into the bundle's image.
 func addAttacker(t *testing.T, b *integration.Bundle) {
 	t.Helper()
-	build := exec.Command("go", "build", "-trimpath", "-o", b.Rootfs("bin/attacker"), "github.com/bxrne/zbox/tests/integration/security/attacker")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the attacker: %v\n%s", err, out)
+	if err := integration.BuildProgram("security/attacker", b.Rootfs("bin/attacker")); err != nil {
+		t.Fatal(err)
 	}
 }
 
