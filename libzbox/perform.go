@@ -150,6 +150,14 @@ func (p *performer) run(l *launching) error {
 	return p.converse()
 }
 
+// answer lets the stage go on. When it has ended meanwhile, its last report is the next, and tells more than a broken pipe.
+func (p *performer) answer() error {
+	if err := p.stage.Ack(p.pid); err != nil && !errors.Is(err, unix.EPIPE) {
+		return err
+	}
+	return nil
+}
+
 // converse answers the stage's reports until it needs no answers any more.
 func (p *performer) converse() error {
 	for {
@@ -186,7 +194,7 @@ func (p *performer) report(r plan.Report, file *os.File) (bool, error) {
 		if err := p.hostSteps(r.Step); err != nil {
 			return true, err
 		}
-		return false, p.stage.Ack(p.pid)
+		return false, p.answer()
 	case plan.ReportConsole:
 		return false, p.sockets.gotConsole(file)
 	case plan.ReportSeccomp:
@@ -273,7 +281,7 @@ func (p *performer) early() error {
 		return nil // there is nothing to answer
 	}
 	p.earlySync = n
-	return p.stage.Ack(p.pid)
+	return p.answer()
 }
 
 // firstSync is the number of the first sync step, or that of the last step.

@@ -59,12 +59,14 @@ func (s *Stage) Next() (plan.Report, *os.File, error) {
 	buf := make([]byte, plan.ReportSize+1)
 	oob := make([]byte, unix.CmsgSpace(4))
 	var n, oobn int
-	err := ignoringEINTR(func() (err error) {
+	receive := func() (err error) {
 		n, oobn, _, _, err = unix.Recvmsg(s.sock, buf, oob, unix.MSG_CMSG_CLOEXEC)
 		return err
-	})
+	}
+	err := ignoringEINTR(receive)
+	// The stage ended before it read an answer. The kernel says so once, ahead of the reports that the stage has sent.
 	if errors.Is(err, unix.ECONNRESET) {
-		n, err = 0, nil
+		err = ignoringEINTR(receive)
 	}
 	if err != nil {
 		return plan.Report{}, nil, fmt.Errorf("reading the stage's report: %w", err)
