@@ -178,25 +178,8 @@ func (c *Cgroup) missingController(p part) string {
 		}
 		above += "/" + element
 	}
-	if above, ok := userSession(dir); ok && !hasController(above, "cgroup.controllers", name) {
-		return fmt.Sprintf("the %s controller is not delegated to users; as root: %s", name, dropIn)
-	}
 	return fmt.Sprintf("the %s controller is not delegated to %s; write +%s to %s/cgroup.subtree_control, which must hold no processes",
 		name, dir, name, lacking)
-}
-
-// dropIn delegates all the controllers that systemd can to the sessions of users (systemd.resource-control(5)).
-const dropIn = "mkdir -p /etc/systemd/system/user@.service.d && printf '[Service]\\nDelegate=cpu cpuset io memory pids\\n'" +
-	" >/etc/systemd/system/user@.service.d/delegate.conf && systemctl daemon-reload; then log in again"
-
-// userSession is the directory of the user's systemd that a cgroup is below of.
-func userSession(dir string) (string, bool) {
-	elements := strings.Split(dir, "/")
-	i := slices.IndexFunc(elements, func(e string) bool { return strings.HasPrefix(e, "user@") && strings.HasSuffix(e, ".service") })
-	if i < 0 {
-		return "", false
-	}
-	return strings.Join(elements[:i+1], "/"), true
 }
 
 func hasController(dir, file, name string) bool {

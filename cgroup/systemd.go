@@ -79,6 +79,16 @@ func userPlace(self string) (string, error) {
 	return m.place()
 }
 
+// userSession is the cgroup of the user's systemd that a cgroup is below of.
+func userSession(path string) (string, bool) {
+	elements := strings.Split(path, "/")
+	i := slices.IndexFunc(elements, func(e string) bool { return strings.HasPrefix(e, "user@") && strings.HasSuffix(e, ".service") })
+	if i < 0 {
+		return "", false
+	}
+	return strings.Join(elements[:i+1], "/"), true
+}
+
 // nameUnit reads slice:prefix:name.
 func (c *Cgroup) nameUnit(cfg Config) error {
 	s := &c.saved

@@ -100,8 +100,8 @@ func withMemory(limit int64) func(*specs.Spec) {
 func TestUserWithoutDelegationIsToldTheDropIn(t *testing.T) {
 	NeedsSystemd(t)
 	told := []string{
-		"linux.resources.cpu.cpus: the cpuset controller is not delegated to users; as root: mkdir -p /etc/systemd/system/user@.service.d && " +
-			`printf '[Service]\nDelegate=cpu cpuset io memory pids\n' >/etc/systemd/system/user@.service.d/delegate.conf && systemctl daemon-reload`,
+		"linux.resources.cpu.cpus: the cpuset controller is not delegated to users here", `the lines "[Service]" and "Delegate=cpu cpuset io memory pids"`,
+		"/etc/systemd/system/user@.service.d/delegate.conf", "systemctl daemon-reload",
 	}
 	cpus := func(s *specs.Spec) { s.Linux.Resources = &specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0"}} }
 	for _, driver := range []string{"cgroupfs", "systemd"} {

@@ -2,8 +2,10 @@
 # run.sh: runs the validation programs of opencontainers/runtime-tools on RUNTIME (default bin/zbox), on this machine's cgroups
 # and then in a private mount view with cgroup v2 only.
 #
+# `run.sh build` only builds them, and `run.sh vm`, which needs no Go, runs them once on the cgroups there are, for tests/vm.
+#
 # Some programs pass with a runtime that does nothing. One counts only if it passes with RUNTIME and fails with /bin/false. The
-# programs that must count are listed in passing-v1.txt and passing-v2.txt; README.md tells why the others do not.
+# programs that must count are listed in passing-v1.txt, passing-v2.txt and passing-vm.txt; README.md tells why the others do not.
 # UPDATE=1 writes the lists.
 set -euo pipefail
 
@@ -99,8 +101,11 @@ suite() {
 }
 
 case ${1:-} in
-v1 | v2)
+v1 | v2 | vm)
 	suite "$1"
+	;;
+build)
+	build
 	;;
 "")
 	build
@@ -112,7 +117,7 @@ v1 | v2)
 	exit $rc
 	;;
 *)
-	echo "usage: run.sh" >&2
+	echo "usage: run.sh [build|vm]" >&2
 	exit 2
 	;;
 esac

@@ -17,11 +17,17 @@ native() {
 payload() {
 	mkdir -p "$1"/{tests,programs}
 	cp "$repository/bin/zbox" "$1/zbox"
-	cp suite.sh bench.suite.sh users.sh "$1/"
+	cp ./*suite.sh users.sh "$1/"
 	cd "$repository"
-	CGO_ENABLED=0 go test -c -trimpath -tags urfave_cli_no_docs -o "$1/tests/" ./cgroup ./tests/integration ./tests/integration/security
+	CGO_ENABLED=0 go test -c -trimpath -tags urfave_cli_no_docs -o "$1/tests/" ./cgroup ./tests/integration ./tests/integration/sandbox ./tests/integration/security
 	CGO_ENABLED=0 go build -trimpath -o "$1/programs/" ./tests/integration/probe ./tests/integration/security/attacker
 	musl-gcc -Os -static -s -o "$1/programs/true" bench/true.c
+	if [ -z "${ONLY:-}" ]; then
+		tests/validation/run.sh build
+		mkdir "$1/validation"
+		cp -r tests/validation/{run.sh,passing-*.txt,bin} "$1/validation/"
+		rm -rf "$1"/validation/bin/logs-*
+	fi
 	cat >"$1/run.sh" <<-SCRIPT
 		#!/bin/bash
 		export ONLY=$(printf %q "${ONLY:-}") VERBOSE=${VERBOSE:-} RUNS=${RUNS:-20}

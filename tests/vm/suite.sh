@@ -33,4 +33,7 @@ for binary in tests/*.test; do
 	printf '%s\tvm/%s\t%d s, %d passed, %d failed, %d skipped\n' $result "$name" $((SECONDS - start)) \
 		"$(grep -c '^--- PASS' log)" "$(grep -c '^--- FAIL' log)" "$(grep -c '^--- SKIP' log)"
 done
+if [ -d validation ]; then
+	unshare -m --propagation private validation/run.sh vm || rc=1
+fi
 exit $rc
