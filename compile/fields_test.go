@@ -61,10 +61,12 @@ func TestStepFields(t *testing.T) {
 		},
 		{
 			"a hook's name is its first argument", spec(func(s *specs.Spec) { s.Hooks = &specs.Hooks{StartContainer: []specs.Hook{hook}} }),
-			&plan.Hook{Kind: "startContainer", Path: "/h", Args: []string{"/h"}, FD: plan.NoFD, StateHead: "{", StateTail: "}"},
+			&plan.Hook{Kind: "startContainer", Path: "/h", Args: []string{"/h"}, FD: plan.NoFD,
+				StateHead: `{"ociVersion":"1.3.0","id":"box","bundle":"/bundle","pid":`, StateTail: `,"status":"created"}`},
 		},
 		{"a hook with everything", spec(func(s *specs.Spec) { s.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{full}} }), &plan.Hook{
-			Kind: "createContainer", Path: "/h", Args: []string{"h", "x"}, Env: []string{"A=1"}, Timeout: 9, FD: 0, StateHead: "{", StateTail: "}",
+			Kind: "createContainer", Path: "/h", Args: []string{"h", "x"}, Env: []string{"A=1"}, Timeout: 9, FD: 0,
+			StateHead: `{"ociVersion":"1.3.0","id":"box","bundle":"/bundle","pid":`, StateTail: `,"status":"creating"}`,
 		}},
 		{"a missing working directory is made", process(func(p *specs.Process) { p.Cwd = "/w" }), &plan.Mkdir{Path: "/w"}},
 		{"no working directory is the root", process(func(p *specs.Process) { p.Cwd = "" }), &plan.Chdir{Path: "/"}},
@@ -104,7 +106,6 @@ func TestStepFields(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := baseRequest()
-			r.StateHead, r.StateTail = "{", "}"
 			if tc.change != nil {
 				tc.change(&r)
 			}

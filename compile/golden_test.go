@@ -39,7 +39,7 @@ func baseFacts() facts.Facts {
 func loadGolden(t *testing.T, dir string) goldenCase {
 	t.Helper()
 	c := goldenCase{
-		Create: &Request{ID: "box", Bundle: "/bundle", Facts: baseFacts(), StateHead: `{"pid":`, StateTail: "}"},
+		Create: &Request{ID: "box", Bundle: "/bundle", Facts: baseFacts()},
 		Exec:   &ExecRequest{ID: "box", Facts: baseFacts(), InitPid: 4711},
 	}
 	var err error

@@ -35,8 +35,6 @@ type Request struct {
 	DieWithParent bool
 	// Filter is the compiled seccomp filter (see Filter); nil when the configuration has none, or for explain.
 	Filter []byte
-	// StateHead and StateTail enclose the pid in the state JSON for hooks that the stage runs.
-	StateHead, StateTail string
 }
 
 // ExecRequest is everything that decides what the plan of a process in an existing container looks like.

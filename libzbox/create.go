@@ -17,7 +17,6 @@ import (
 	"github.com/bxrne/zbox/host/facts"
 	"github.com/bxrne/zbox/plan"
 	"github.com/bxrne/zbox/spec"
-	"github.com/bxrne/zbox/spec/oneshot"
 )
 
 // Create makes the container id from the bundle and stops at the start barrier. After an error nothing of it is left.
@@ -139,41 +138,7 @@ func (d *draft) compile() error {
 		d.runtime.opts.Warn(configFile + ": " + w)
 	}
 	d.plan = p
-	return d.fillHooks()
-}
-
-// fillHooks gives the hooks that the stage runs the state for their stdin; only the pid is missing, which the stage knows.
-func (d *draft) fillHooks() error {
-	for _, s := range d.plan.Steps {
-		h, ok := s.(*plan.Hook)
-		if !ok {
-			continue
-		}
-		status := specs.StateCreating
-		if h.Kind == "startContainer" {
-			status = specs.StateCreated
-		}
-		state := specs.State{Version: d.spec.Version, ID: d.id, Bundle: d.bundle, Annotations: d.spec.Annotations}
-		var err error
-		if h.StateHead, h.StateTail, err = splitState(state, status); err != nil {
-			return err
-		}
-	}
 	return nil
-}
-
-// splitState is the state's JSON in two parts, with the pid to be written between them.
-func splitState(s specs.State, status specs.ContainerState) (head, tail string, err error) {
-	data, err := oneshot.Marshal(struct {
-		Version     string            `json:"ociVersion"`
-		ID          string            `json:"id"`
-		Bundle      string            `json:"bundle"`
-		Annotations map[string]string `json:"annotations,omitempty"`
-	}{s.Version, s.ID, s.Bundle, s.Annotations})
-	if err != nil {
-		return "", "", fmt.Errorf("encoding the state for hooks: %w", err)
-	}
-	return string(data[:len(data)-1]) + `,"pid":`, `,"status":"` + string(status) + `"}`, nil
 }
 
 // cgroupConfig is what the cgroup package needs to know of a container.

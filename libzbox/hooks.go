@@ -27,8 +27,17 @@ func (p *performer) runtimeHook(s *plan.RunHook) error {
 	if s.Index >= len(hooks) {
 		return fmt.Errorf("hooks.%s has no entry %d", s.Kind, s.Index)
 	}
-	c := p.container
-	return c.runHook(hooks[s.Index], specs.StateCreating)
+	return p.container.runHook(hooks[s.Index], statusFor(s.Kind))
+}
+
+// statusFor is the status that a hook of create is told. prestart is the oldest hook and was part of start in spec 1.0.0: what is
+// written for it expects created, which crun and the validation suite say, too. runtime.md has room for both: hooks are step 4 of the
+// lifecycle, "creating" is step 2 and "created" after it. The newer hooks are told creating, as in runc.
+func statusFor(kind string) specs.ContainerState {
+	if kind == "prestart" {
+		return specs.StateCreated
+	}
+	return specs.StateCreating
 }
 
 // runHooks runs the hooks of one kind in the runtime's namespaces and ends with the first that fails.

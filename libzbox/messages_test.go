@@ -1,13 +1,9 @@
 package libzbox
 
 import (
-	"encoding/json"
 	"errors"
-	"reflect"
-	"strconv"
 	"testing"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -31,31 +27,5 @@ func TestStepErrorText(t *testing.T) {
 				t.Errorf("does not unwrap to %v", tt.e.Err)
 			}
 		})
-	}
-}
-
-func TestSplitStateIsTheStateAroundThePid(t *testing.T) {
-	for _, s := range []specs.State{
-		{Version: "1.3.0", ID: "web", Bundle: "/b"},
-		{Version: "1.0.0", ID: "web", Bundle: "/b \"'\\\n\u2028ü<&>", Annotations: map[string]string{"pid": "9", "\"": "}"}},
-	} {
-		for _, status := range []specs.ContainerState{specs.StateCreating, specs.StateCreated} {
-			head, tail, err := splitState(s, status)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, pid := range []int{1, 4194304} {
-				var got specs.State
-				text := head + strconv.Itoa(pid) + tail
-				if err := json.Unmarshal([]byte(text), &got); err != nil {
-					t.Fatalf("%s: %v", text, err)
-				}
-				want := s
-				want.Pid, want.Status = pid, status
-				if !reflect.DeepEqual(got, want) {
-					t.Errorf("got %+v, want %+v", got, want)
-				}
-			}
-		}
 	}
 }

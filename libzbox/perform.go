@@ -152,7 +152,7 @@ func (p *performer) run(l *launching) error {
 
 // answer lets the stage go on. When it has ended meanwhile, its last report is the next, and tells more than a broken pipe.
 func (p *performer) answer() error {
-	if err := p.stage.Ack(p.pid); err != nil && !errors.Is(err, unix.EPIPE) {
+	if err := p.stage.Ack(); err != nil && !errors.Is(err, unix.EPIPE) {
 		return err
 	}
 	return nil

@@ -77,7 +77,7 @@ func (c *Container) passBarrier() error {
 	p := &performer{container: c, plan: &plan.Plan{}, spec: s, stage: stage, pid: c.j.Init.Pid, created: true}
 	p.sockets = sockets{consoleSock: -1, pidfdSock: -1}
 	defer p.close()
-	if err := stage.Ack(p.pid); err != nil {
+	if err := stage.Ack(); err != nil {
 		return notRunning(err)
 	}
 	err = p.converse()

@@ -85,9 +85,9 @@ func (s *Stage) Next() (plan.Report, *os.File, error) {
 	return r, file, err
 }
 
-// Ack lets the stage go on behind a Sync, or starts it at WaitStart. pid is the host pid of the container's init process.
-func (s *Stage) Ack(pid int) error {
-	err := ignoringEINTR(func() error { return unix.Send(s.sock, plan.EncodeAck(pid), unix.MSG_NOSIGNAL) })
+// Ack lets the stage go on behind a Sync, or starts it at WaitStart.
+func (s *Stage) Ack() error {
+	err := ignoringEINTR(func() error { return unix.Send(s.sock, plan.EncodeAck(), unix.MSG_NOSIGNAL) })
 	if err != nil {
 		return fmt.Errorf("answering the stage: %w", err)
 	}

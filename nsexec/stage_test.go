@@ -17,7 +17,7 @@ func TestLastReportOfAStageThatLeftAnAnswerUnread(t *testing.T) {
 	}
 	stage := &Stage{sock: pair[0]}
 	defer unix.Close(pair[0])
-	if err := stage.Ack(1); err != nil {
+	if err := stage.Ack(); err != nil {
 		t.Fatal(err)
 	}
 	failed := make([]byte, plan.ReportSize)

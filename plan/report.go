@@ -30,7 +30,7 @@ const (
 
 // The kinds of record that go down to the stage.
 const (
-	// AckGo lets the stage go on; its value is the pid of the container's init process in the runtime's pid namespace.
+	// AckGo lets the stage go on; it has no value.
 	AckGo = 1
 	// AckPlan brings the plan and the descriptors that it names, with SCM_RIGHTS and in order; its value is how many there are in
 	// all. They may come in several records of at most MaxRights each.
@@ -69,7 +69,7 @@ func DecodeReport(b []byte) (Report, error) {
 }
 
 // EncodeAck returns the acknowledgement that lets the stage go on behind a Sync, or that starts it at WaitStart.
-func EncodeAck(pid int) []byte { return encodeDown(AckGo, pid) }
+func EncodeAck() []byte { return encodeDown(AckGo, 0) }
 
 // EncodePlanRecord returns the record that the plan comes with; count is the number of descriptors in all.
 func EncodePlanRecord(count int) []byte { return encodeDown(AckPlan, count) }

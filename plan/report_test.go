@@ -54,7 +54,7 @@ func TestRecordsForTheStage(t *testing.T) {
 		got  []byte
 		want string
 	}{
-		{EncodeAck(4711), "\x01\x00\x00\x00\x67\x12\x00\x00"},
+		{EncodeAck(), "\x01\x00\x00\x00\x00\x00\x00\x00"},
 		{EncodePlanRecord(3), "\x02\x00\x00\x00\x03\x00\x00\x00"},
 	} {
 		if string(tc.got) != tc.want || len(tc.got) != AckSize {

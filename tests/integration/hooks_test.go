@@ -84,9 +84,9 @@ func TestHooksGetTheStateOnStdin(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		set    func(*specs.Hooks, []specs.Hook)
-		status []string
+		status []string // zbox says the first, other runtimes one of them
 	}{
-		{"prestart", func(h *specs.Hooks, l []specs.Hook) { h.Prestart = l }, []string{"creating", "created"}},
+		{"prestart", func(h *specs.Hooks, l []specs.Hook) { h.Prestart = l }, []string{"created", "creating"}},
 		{"createRuntime", func(h *specs.Hooks, l []specs.Hook) { h.CreateRuntime = l }, []string{"creating", "created"}},
 		{"createContainer", func(h *specs.Hooks, l []specs.Hook) { h.CreateContainer = l }, []string{"creating", "created"}},
 		{"startContainer", func(h *specs.Hooks, l []specs.Hook) { h.StartContainer = l }, []string{"created"}},
@@ -117,6 +117,9 @@ func TestHooksGetTheStateOnStdin(t *testing.T) {
 			}
 			if s.ID != c.ID || s.Bundle != b.Dir || s.Version == "" || s.Annotations["key"] != "value" {
 				t.Errorf("state %s", text)
+			}
+			if IsZbox() {
+				test.status = test.status[:1]
 			}
 			if !slices.Contains(test.status, s.Status) {
 				t.Errorf("status %s, want one of %v", s.Status, test.status)

@@ -174,7 +174,7 @@ static void closes_all_but_what_later_steps_need(void)
 /* The starter: connects without a word, then with a wrong one, then says go. */
 static void play_starter(const struct sockaddr_un *address)
 {
-	static const struct zb_ack wrong = {99, 0}, go = {ZB_ACK_GO, 1};
+	static const struct zb_ack wrong = {99, 0}, go = {ZB_ACK_GO, 0};
 	alarm(10);
 	for (int i = 0; i < 3; i++) {
 		int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
