@@ -70,8 +70,8 @@ type Cgroup struct {
 	warnings []string
 }
 
-// Saved is what must be remembered of a cgroup to find it again. It is complete before Create, so that whatever Create has
-// made can be removed after a crash; for a rootless container Create may take something away.
+// Saved is what must be remembered of a cgroup to find it again. It is complete before Make, so that whatever Make has
+// made can be removed after a crash; for a rootless container Make may take something away.
 type Saved struct {
 	Driver Driver `json:"driver"`
 	// Version is that of the cgroup hierarchy, 1 or 2; 0 with Disabled.
@@ -81,7 +81,7 @@ type Saved struct {
 	// Made are directories above Paths that did not exist before; they are removed with the last container in them.
 	Made     []string `json:"made,omitempty"`
 	Rootless bool     `json:"rootless,omitempty"`
-	// None: rootless, and making the cgroup is not permitted. Create finds that out.
+	// None: rootless, and making the cgroup is not permitted. Make finds that out.
 	None bool `json:"none,omitempty"`
 	// Explicit: the configuration named the path.
 	Explicit bool `json:"explicit,omitempty"`
@@ -143,7 +143,7 @@ func Load(s Saved) (*Cgroup, error) {
 	if unified := cgroups.IsCgroup2UnifiedMode(); unified != (s.Version == 2) {
 		return nil, fmt.Errorf("loading cgroup: it was made on cgroup v%d, which is not what is mounted here", s.Version)
 	}
-	// What Create of a rootless container was not permitted to make is not part of the cgroup.
+	// What Make of a rootless container was not permitted to make is not part of the cgroup.
 	if s.Rootless && s.Version == 1 {
 		c.saved.Paths = maps.Clone(s.Paths)
 		maps.DeleteFunc(c.saved.Paths, func(_, dir string) bool { return !exists(dir) })

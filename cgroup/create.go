@@ -12,21 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Create makes the cgroup and applies the limits, before any process is in it. When it fails, it has removed what it made. With
-// systemd there is nothing to do yet (a scope cannot be empty; see Join), and neither with Disabled.
-func (c *Cgroup) Create() (err error) {
-	defer func() {
-		if err != nil && c.saved.Driver == Cgroupfs && !c.existed {
-			_ = c.Destroy() // err is what went wrong first
-		}
-	}()
-	if err := c.Make(); err != nil {
-		return err
-	}
-	return c.Limit()
-}
-
-// Make is the first half of Create: the cgroup without its limits.
+// Make makes the cgroup, without its limits yet. With systemd there is nothing to do (a scope cannot be empty; see Join), and neither
+// with Disabled.
 func (c *Cgroup) Make() error {
 	if c.saved.Driver != Cgroupfs {
 		return nil
@@ -34,7 +21,7 @@ func (c *Cgroup) Make() error {
 	return c.make()
 }
 
-// Limit is the second half of Create. It must come before anything in the cgroup that is not trusted.
+// Limit applies the limits. It must come before anything in the cgroup that is not trusted.
 func (c *Cgroup) Limit() error {
 	if c.saved.Driver != Cgroupfs {
 		return nil
@@ -186,7 +173,7 @@ func (c *Cgroup) delegate() error {
 }
 
 // Dir opens the directory of a cgroup that processes can be born into with CLONE_INTO_CGROUP: one of cgroupfs on v2, after
-// Create. Otherwise it is nil, and processes have to Join.
+// Make. Otherwise it is nil, and processes have to Join.
 func (c *Cgroup) Dir() (*os.File, error) {
 	if c.saved.Driver != Cgroupfs || c.saved.Version != 2 || c.saved.None {
 		return nil, nil

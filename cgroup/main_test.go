@@ -130,6 +130,19 @@ func testID(t testing.TB) string {
 	return id
 }
 
+// Create is Make and Limit. When it fails, it has removed what it made, as libzbox does by its journal.
+func (c *Cgroup) Create() (err error) {
+	defer func() {
+		if err != nil && c.saved.Driver == Cgroupfs && !c.existed {
+			_ = c.Destroy() // err is what went wrong first
+		}
+	}()
+	if err := c.Make(); err != nil {
+		return err
+	}
+	return c.Limit()
+}
+
 // create makes a cgroup that is removed, with its processes, when the test ends.
 func create(t testing.TB, cfg Config) *Cgroup {
 	t.Helper()

@@ -61,8 +61,10 @@ func TestStepFields(t *testing.T) {
 		},
 		{
 			"a hook's name is its first argument", spec(func(s *specs.Spec) { s.Hooks = &specs.Hooks{StartContainer: []specs.Hook{hook}} }),
-			&plan.Hook{Kind: "startContainer", Path: "/h", Args: []string{"/h"}, FD: plan.NoFD,
-				StateHead: `{"ociVersion":"1.3.0","id":"box","bundle":"/bundle","pid":`, StateTail: `,"status":"created"}`},
+			&plan.Hook{
+				Kind: "startContainer", Path: "/h", Args: []string{"/h"}, FD: plan.NoFD,
+				StateHead: `{"ociVersion":"1.3.0","id":"box","bundle":"/bundle","pid":`, StateTail: `,"status":"created"}`,
+			},
 		},
 		{"a hook with everything", spec(func(s *specs.Spec) { s.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{full}} }), &plan.Hook{
 			Kind: "createContainer", Path: "/h", Args: []string{"h", "x"}, Env: []string{"A=1"}, Timeout: 9, FD: 0,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bxrne/zbox/cgroup"
 	"github.com/bxrne/zbox/host"
+	"github.com/bxrne/zbox/nsexec"
 )
 
 // killTimeout bounds the wait for killed processes to end, in milliseconds.
@@ -57,7 +58,7 @@ func (c *Container) Remove() error {
 	}
 	c.lock, c.made = c.made, nil
 	defer c.unlock()
-	if err := ignoringEINTR(func() error { return unix.Flock(int(c.lock.Fd()), unix.LOCK_EX) }); err != nil {
+	if err := nsexec.IgnoringEINTR(func() error { return unix.Flock(int(c.lock.Fd()), unix.LOCK_EX) }); err != nil {
 		return fmt.Errorf("locking %s: %w", c.dir, err)
 	}
 	// Somebody else may have deleted it and made another one of the same name.
@@ -195,7 +196,7 @@ func (c *Container) reapInit() {
 		return
 	}
 	var status unix.WaitStatus
-	_ = ignoringEINTR(func() error {
+	_ = nsexec.IgnoringEINTR(func() error {
 		_, err := unix.Wait4(c.j.Init.Pid, &status, 0, nil)
 		return err
 	})

@@ -19,6 +19,7 @@ func (r *Runtime) Features(version string) (*features.Features, error) {
 		return nil, err
 	}
 	doc := spec.Features(found, version)
+	doc.MountOptions, doc.Linux.Capabilities = compile.MountOptions(), compile.Capabilities()
 	// Only libseccomp knows these.
 	doc.Linux.Seccomp.Archs = compile.FilterArchitectures()
 	doc.Annotations[spec.AnnotationLibseccomp] = compile.LibseccompVersion()

@@ -47,10 +47,8 @@ func (p *performer) handCgroup(fd plan.FD, dir *os.File) error {
 		if dir != nil {
 			return dir, nil
 		}
-		for _, s := range p.plan.Steps {
-			if clone, ok := s.(*plan.Clone); ok {
-				clone.Cgroup = plan.NoFD
-			}
+		if n := plan.First[*plan.Clone](p.plan); n > 0 {
+			p.plan.Steps[n-1].(*plan.Clone).Cgroup = plan.NoFD
 		}
 		return openPath("/dev/null")
 	})

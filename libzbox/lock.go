@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bxrne/zbox/nsexec"
 )
 
 // The lock of a container is flock(2) on its state directory: it vanishes with its holder and leaves no file behind.
@@ -32,7 +34,7 @@ func (r *Runtime) flock(id string, how int) (*os.File, string, error) {
 			return nil, "", fmt.Errorf("opening the state directory %s: %w", dir, err)
 		}
 		f := os.NewFile(uintptr(fd), dir)
-		err = ignoringEINTR(func() error { return unix.Flock(fd, how) })
+		err = nsexec.IgnoringEINTR(func() error { return unix.Flock(fd, how) })
 		if err != nil {
 			f.Close()
 			return nil, "", fmt.Errorf("locking %s: %w", dir, err)
@@ -128,12 +130,4 @@ func (r *Runtime) claim(id string) (*Container, error) {
 		return nil, ErrExist
 	}
 	return c, nil
-}
-
-func ignoringEINTR(call func() error) error {
-	for {
-		if err := call(); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
 }

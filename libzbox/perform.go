@@ -230,14 +230,7 @@ func (p *performer) closed() error {
 }
 
 // waits reports whether the plan has a start barrier.
-func (p *performer) waits() bool {
-	for _, s := range p.plan.Steps {
-		if _, ok := s.(*plan.WaitStart); ok {
-			return true
-		}
-	}
-	return false
-}
+func (p *performer) waits() bool { return plan.First[*plan.WaitStart](p.plan) > 0 }
 
 // causeOfDeath says what the kernel knows about the end of the init process, which is our child.
 func (p *performer) causeOfDeath() string {
@@ -264,7 +257,10 @@ func (p *performer) early() error {
 	if err := p.recordInit(); err != nil {
 		return err
 	}
-	n := p.firstSync()
+	n := plan.First[*plan.Sync](p.plan)
+	if n == 0 {
+		return nil // there is nothing to answer
+	}
 	for _, s := range p.plan.Steps[n:] {
 		switch s.(type) {
 		case *plan.Journal, *plan.CgroupLimit:
@@ -277,21 +273,8 @@ func (p *performer) early() error {
 	if err := p.hostSteps(n); err != nil {
 		return err
 	}
-	if _, ok := p.plan.Steps[n-1].(*plan.Sync); !ok {
-		return nil // there is nothing to answer
-	}
 	p.earlySync = n
 	return p.answer()
-}
-
-// firstSync is the number of the first sync step, or that of the last step.
-func (p *performer) firstSync() int {
-	for i, s := range p.plan.Steps {
-		if _, ok := s.(*plan.Sync); ok {
-			return i + 1
-		}
-	}
-	return len(p.plan.Steps)
 }
 
 // hostSteps runs the host steps that follow step number from, up to the next stage step.
@@ -391,7 +374,7 @@ func (p *performer) kill() {
 	if p.pid > 0 {
 		_ = unix.Kill(p.pid, unix.SIGKILL)
 		var status unix.WaitStatus
-		_ = ignoringEINTR(func() error {
+		_ = nsexec.IgnoringEINTR(func() error {
 			_, err := unix.Wait4(p.pid, &status, 0, nil)
 			return err
 		})

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/bxrne/zbox/nsexec"
 )
 
 // processID identifies a process beyond the life of its pid: the start time makes a pid that was used again another one.
@@ -128,7 +130,7 @@ func (p processID) waitGone(timeout int) bool {
 	defer f.Close()
 	fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLIN}}
 	var n int
-	err = ignoringEINTR(func() (err error) {
+	err = nsexec.IgnoringEINTR(func() (err error) {
 		n, err = unix.Poll(fds, timeout)
 		return err
 	})
@@ -139,7 +141,7 @@ func (p processID) waitGone(timeout int) bool {
 // ended it.
 func (p *Process) Wait() (int, error) {
 	var status unix.WaitStatus
-	err := ignoringEINTR(func() error {
+	err := nsexec.IgnoringEINTR(func() error {
 		_, err := unix.Wait4(p.Pid, &status, 0, nil)
 		return err
 	})

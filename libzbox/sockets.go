@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/bxrne/zbox/nsexec"
 	"github.com/bxrne/zbox/spec/oneshot"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -39,7 +40,7 @@ func connectStream(path string) (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("making a socket: %w", err)
 	}
-	if err := ignoringEINTR(func() error { return unix.Connect(fd, &unix.SockaddrUnix{Name: path}) }); err != nil {
+	if err := nsexec.IgnoringEINTR(func() error { return unix.Connect(fd, &unix.SockaddrUnix{Name: path}) }); err != nil {
 		unix.Close(fd)
 		return -1, fmt.Errorf("connecting to %s: %w", path, err)
 	}
@@ -79,7 +80,7 @@ func (s *sockets) sendPidfd(pid int) error {
 // sendFile sends one message with one descriptor.
 func sendFile(sock int, name string, f *os.File) error {
 	rights := unix.UnixRights(int(f.Fd()))
-	return ignoringEINTR(func() error { return unix.Sendmsg(sock, []byte(name), rights, nil, unix.MSG_NOSIGNAL) })
+	return nsexec.IgnoringEINTR(func() error { return unix.Sendmsg(sock, []byte(name), rights, nil, unix.MSG_NOSIGNAL) })
 }
 
 func (s *sockets) close() {

@@ -103,13 +103,10 @@ type tailStep struct {
 // tail are the steps of a plan that are left behind its start barrier.
 func tail(p *plan.Plan) []tailStep {
 	var steps []tailStep
-	behind := false
-	for i, s := range p.Steps {
-		if behind {
-			steps = append(steps, tailStep{Number: i + 1, Name: s.Name(), Origin: p.Origins[i]})
-		}
-		if _, ok := s.(*plan.WaitStart); ok {
-			behind = true
+	if barrier := plan.First[*plan.WaitStart](p); barrier > 0 {
+		for i, s := range p.Steps[barrier:] {
+			n := barrier + i + 1
+			steps = append(steps, tailStep{Number: n, Name: s.Name(), Origin: p.Origin(n)})
 		}
 	}
 	return steps

@@ -24,7 +24,7 @@ func Connect(path string) (*Stage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the start socket: %w", err)
 	}
-	if err := ignoringEINTR(func() error { return unix.Connect(fd, &unix.SockaddrUnix{Name: path}) }); err != nil {
+	if err := IgnoringEINTR(func() error { return unix.Connect(fd, &unix.SockaddrUnix{Name: path}) }); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("connecting to the start socket: %w", err)
 	}
@@ -63,10 +63,10 @@ func (s *Stage) Next() (plan.Report, *os.File, error) {
 		n, oobn, _, _, err = unix.Recvmsg(s.sock, buf, oob, unix.MSG_CMSG_CLOEXEC)
 		return err
 	}
-	err := ignoringEINTR(receive)
+	err := IgnoringEINTR(receive)
 	// The stage ended before it read an answer. The kernel says so once, ahead of the reports that the stage has sent.
 	if errors.Is(err, unix.ECONNRESET) {
-		err = ignoringEINTR(receive)
+		err = IgnoringEINTR(receive)
 	}
 	if err != nil {
 		return plan.Report{}, nil, fmt.Errorf("reading the stage's report: %w", err)
@@ -87,7 +87,7 @@ func (s *Stage) Next() (plan.Report, *os.File, error) {
 
 // Ack lets the stage go on behind a Sync, or starts it at WaitStart.
 func (s *Stage) Ack() error {
-	err := ignoringEINTR(func() error { return unix.Send(s.sock, plan.EncodeAck(), unix.MSG_NOSIGNAL) })
+	err := IgnoringEINTR(func() error { return unix.Send(s.sock, plan.EncodeAck(), unix.MSG_NOSIGNAL) })
 	if err != nil {
 		return fmt.Errorf("answering the stage: %w", err)
 	}
@@ -100,7 +100,7 @@ func (s *Stage) Reap() {
 		return
 	}
 	var status unix.WaitStatus
-	_ = ignoringEINTR(func() error {
+	_ = IgnoringEINTR(func() error {
 		_, err := unix.Wait4(s.outer, &status, 0, nil)
 		return err
 	})
@@ -127,13 +127,4 @@ func passedFile(oob []byte) (*os.File, error) {
 		return nil, errors.New("report of the stage carries no descriptor")
 	}
 	return os.NewFile(uintptr(fds[0]), "stage"), nil
-}
-
-// ignoringEINTR repeats a system call that a signal interrupted.
-func ignoringEINTR(call func() error) error {
-	for {
-		if err := call(); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
 }

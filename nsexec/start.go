@@ -93,7 +93,7 @@ func (s *Stage) Execute(p *plan.Plan, handed []*os.File) error {
 	}
 	record := plan.EncodePlanRecord(len(fds))
 	for part := range slices.Chunk(fds, plan.MaxRights) {
-		err := ignoringEINTR(func() error {
+		err := IgnoringEINTR(func() error {
 			return unix.Sendmsg(s.sock, record, unix.UnixRights(part...), nil, unix.MSG_NOSIGNAL)
 		})
 		if err != nil {

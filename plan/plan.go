@@ -67,15 +67,18 @@ func (p *Plan) append(origin string, s Step) {
 	p.Origins = append(p.Origins, origin)
 }
 
-// cloned reports whether the stage runs already, so that a host step needs a synchronisation point.
-func (p *Plan) cloned() bool {
-	for _, s := range p.Steps {
-		if _, ok := s.(*Clone); ok {
-			return true
+// First is the number of the plan's first step of type S (counted from 1), or 0.
+func First[S Step](p *Plan) int {
+	for i, s := range p.Steps {
+		if _, ok := s.(S); ok {
+			return i + 1
 		}
 	}
-	return false
+	return 0
 }
+
+// cloned reports whether the stage runs already, so that a host step needs a synchronisation point.
+func (p *Plan) cloned() bool { return First[*Clone](p) > 0 }
 
 // inHostRun reports whether the last step already is a sync or a host step behind one.
 func (p *Plan) inHostRun() bool {

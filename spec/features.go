@@ -12,13 +12,13 @@ import (
 // Features returns the document of features.md and features-linux.md: what this zbox implements, whether or not this machine has
 // it, except for supportedFlags of seccomp, which are those that the kernel in found takes. version is zbox's own.
 //
-// What only libseccomp can tell is left to the caller: linux.seccomp.archs and the annotation AnnotationLibseccomp.
+// What other rooms know is left to the caller: mountOptions and linux.capabilities, which the compiler has in its tables, and what
+// libseccomp tells, linux.seccomp.archs and the annotation AnnotationLibseccomp.
 func Features(found facts.Facts, version string) *features.Features {
 	return &features.Features{
 		OCIVersionMin: "1.0.0",
 		OCIVersionMax: "1.3.0",
 		Hooks:         []string{"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"},
-		MountOptions:  slices.Sorted(slices.Values(mountOptions)),
 		Linux:         linuxFeatures(found),
 		Annotations: map[string]string{
 			// The key that engines ask for is runc's, whatever the runtime.
@@ -33,22 +33,10 @@ func Features(found facts.Facts, version string) *features.Features {
 // AnnotationLibseccomp is the annotation of the features document that holds libseccomp's version, as runc has it.
 const AnnotationLibseccomp = "io.github.seccomp.libseccomp.version"
 
-// mountOptions are the options that zbox itself carries out; others go to the filesystem.
-var mountOptions = []string{
-	"async", "atime", "bind", "copy-symlink", "defaults", "dest-nofollow", "dev", "diratime", "dirsync", "exec", "idmap",
-	"iversion", "lazytime", "loud", "mand", "noatime", "nodev", "nodiratime", "noexec", "noiversion", "nolazytime", "nomand",
-	"norelatime", "nostrictatime", "nosuid", "nosymfollow", "private", "ratime", "rbind", "rdev", "rdiratime", "relatime",
-	"remount", "rexec", "ridmap", "rnoatime", "rnodev", "rnodiratime", "rnoexec", "rnorelatime", "rnostrictatime", "rnosuid",
-	"rnosymfollow", "ro", "rprivate", "rrelatime", "rro", "rrw", "rshared", "rslave", "rstrictatime", "rsuid", "rsymfollow",
-	"runbindable", "rw", "shared", "silent", "slave", "src-nofollow", "strictatime", "suid", "symfollow", "sync", "tmpcopyup",
-	"unbindable",
-}
-
 func linuxFeatures(found facts.Facts) *features.Linux {
 	yes := true
 	return &features.Linux{
 		Namespaces:      names(namespaceTypes),
-		Capabilities:    slices.Clone(capabilities),
 		Cgroup:          &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &yes, Rdma: &yes},
 		Seccomp:         seccompFeatures(found),
 		Apparmor:        &features.Apparmor{Enabled: &yes},
@@ -85,14 +73,4 @@ func names[T ~string](values []T) []string {
 		out[i] = string(v)
 	}
 	return out
-}
-
-// capabilities are those of capabilities(7), by number.
-var capabilities = []string{
-	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",
-	"CAP_SETPCAP", "CAP_LINUX_IMMUTABLE", "CAP_NET_BIND_SERVICE", "CAP_NET_BROADCAST", "CAP_NET_ADMIN", "CAP_NET_RAW",
-	"CAP_IPC_LOCK", "CAP_IPC_OWNER", "CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE", "CAP_SYS_PACCT",
-	"CAP_SYS_ADMIN", "CAP_SYS_BOOT", "CAP_SYS_NICE", "CAP_SYS_RESOURCE", "CAP_SYS_TIME", "CAP_SYS_TTY_CONFIG", "CAP_MKNOD",
-	"CAP_LEASE", "CAP_AUDIT_WRITE", "CAP_AUDIT_CONTROL", "CAP_SETFCAP", "CAP_MAC_OVERRIDE", "CAP_MAC_ADMIN", "CAP_SYSLOG",
-	"CAP_WAKE_ALARM", "CAP_BLOCK_SUSPEND", "CAP_AUDIT_READ", "CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE",
 }
