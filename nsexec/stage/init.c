@@ -30,7 +30,7 @@ _Noreturn static void become_program(char **argv, const sigset_t *mask)
 	execve(argv[0], argv, environ);
 	int error = errno;
 	say("init: ");
-	say(argv[0]);
+	say(why_exec(error, argv[0]));
 	say(": ");
 	say(strerror(error));
 	say("\n");

@@ -146,6 +146,6 @@ _Noreturn void step_exec(const struct zb_exec *s);
 _Noreturn void run_init(char **argv);
 
 /* why_exec.c */
-_Noreturn void explain_exec(int error, const char *path);
+const char *why_exec(int error, const char *path);
 
 #endif

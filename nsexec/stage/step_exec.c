@@ -73,21 +73,24 @@ static bool join(const char *dir, size_t length, const char *name)
 
 static void search(const char *name, const char *path)
 {
+	static char refused[PATH_SIZE]; /* the first that is there and cannot be executed */
 	int error = ENOENT;
 	for (const char *dir = path; *path;) {
 		size_t length = strcspn(dir, ":");
 		int e = join(dir, length, name) ? try_program(found) : ENAMETOOLONG;
 		if (e == 0)
 			return;
-		if (e != ENOENT && e != ENOTDIR && e != ENAMETOOLONG)
+		if (e != ENOENT && e != ENOTDIR && e != ENAMETOOLONG && error == ENOENT) {
 			error = e;
+			memcpy(refused, found, sizeof(found));
+		}
 		if (!dir[length])
 			break;
 		dir += length + 1;
 	}
 	if (error == ENOENT)
 		fail(ENOENT, "executable file not found in $PATH: \"", name, "\"");
-	fail(error, "\"", name, "\"");
+	fail(error, why_exec(error, refused));
 }
 
 static void find_program(const char *name, const char *path)
@@ -102,7 +105,7 @@ static void find_program(const char *name, const char *path)
 		fail(ENAMETOOLONG, "\"", name, "\"");
 	int error = try_program(name);
 	if (error)
-		fail(error, "\"", name, "\"");
+		fail(error, why_exec(error, name));
 	memcpy(found, name, strlen(name) + 1);
 }
 
@@ -245,5 +248,6 @@ _Noreturn void step_exec(const struct zb_exec *s)
 	if (!exec_args)
 		leave_stage(s);
 	execve(found, exec_args, exec_env);
-	explain_exec(errno, found);
+	int error = errno;
+	fail(error, why_exec(error, found));
 }

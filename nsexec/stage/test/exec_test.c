@@ -36,7 +36,9 @@ static void finds_in_the_order_of_path(void)
 	step_find(&f);
 	struct zb_exec e = {.args = LIST("tool")};
 	char want[600];
-	snprintf(want, sizeof(want), "\"%s\": interpreter not found: \"/nothing/here\"", in_tmp("b/tool"));
+	snprintf(want, sizeof(want),
+		"\"%s\": interpreter not found: \"/nothing/here\" (install it in the root filesystem)",
+		in_tmp("b/tool"));
 	FAILS(step_exec(&e), ENOENT, want);
 }
 
@@ -52,11 +54,12 @@ static void says_what_is_wrong_with_a_program(void)
 	f = a_find("tool", "");
 	FAILS(step_find(&f), ENOENT, "executable file not found in $PATH: \"tool\"");
 	f = a_find("plain", in_tmp("a"));
-	FAILS(step_find(&f), EACCES, "\"plain\"");
+	snprintf(want, sizeof(want), "\"%s\" is not executable, mode 0644 (chmod +x)", in_tmp("a/plain"));
+	FAILS(step_find(&f), EACCES, want);
 	f = a_find("/no/such", "");
 	FAILS(step_find(&f), ENOENT, "\"/no/such\"");
 	f = a_find(in_tmp("a"), "");
-	snprintf(want, sizeof(want), "\"%s\"", in_tmp("a"));
+	snprintf(want, sizeof(want), "\"%s\" is a directory", in_tmp("a"));
 	FAILS(step_find(&f), EACCES, want);
 	f = a_find("", "/bin");
 	FAILS(step_find(&f), ENOENT, "no program");
@@ -69,12 +72,20 @@ static void explains_scripts_and_garbage(void)
 		int error;
 		const char *want;
 	} cases[] = {
-		{"#!/bin/nosuch -x\n", ENOENT, ": interpreter not found: \"/bin/nosuch\""},
+		{"#!/bin/nosuch -x\n", ENOENT,
+			": interpreter not found: \"/bin/nosuch\" (install it in the root filesystem)"},
 		{"#! /bin/sh\r\n", ENOENT,
-			": its first line ends with CR LF, so the interpreter is not found: \"/bin/sh\\r\""},
-		{"#!/etc/passwd\n", EACCES, ": interpreter not executable: \"/etc/passwd\""},
-		{"garbage", ENOEXEC, ": neither a program nor a script"},
-		{"", ENOEXEC, ": neither a program nor a script"},
+			": its first line ends with CR LF, so the interpreter is not found: \"/bin/sh\\r\" (convert it "
+			"with dos2unix)"},
+		{"#!/etc/passwd\n", EACCES,
+			": its interpreter \"/etc/passwd\" is not executable, mode 0644 (chmod +x)"},
+		{"#!\n", ENOEXEC, ": #! without an interpreter"},
+		{"garbage", ENOEXEC, ": neither a program nor a script: a text without a first line such as #!/bin/sh"},
+		{"\x01\x02garbage", ENOEXEC, ": neither a program nor a script that this kernel knows"},
+		{"\x7f"
+		 "ELF and nothing more",
+			ENOEXEC, ": damaged: an ELF file that ends in its header"},
+		{"", ENOEXEC, ": an empty file"},
 	};
 	char want[600];
 	make_root();

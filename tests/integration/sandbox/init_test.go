@@ -56,7 +56,7 @@ func TestInitSaysWhyTheProgramDoesNotStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	res := r.Do("-c", newBox(t, r).with("init", true).with("binary", broken).write(t))
-	if res.Code != 126 || res.Stderr != "init: /bin/broken: Exec format error\n" {
+	if want := "init: \"/bin/broken\": damaged: an ELF file that ends in its header: Exec format error\n"; res.Code != 126 || res.Stderr != want {
 		t.Errorf("exit code %d, %q", res.Code, res.Stderr)
 	}
 }

@@ -46,6 +46,45 @@ func TestDetachedSandboxWithoutAnIDPrintsTheOneItGot(t *testing.T) {
 	r.Must("delete", "--force", id)
 }
 
+// What the file's program lacks is found before anything starts, the rest by execve(2).
+func TestProgramThatCannotStartSaysWhy(t *testing.T) {
+	r := integration.New(t)
+	for name, test := range map[string]struct {
+		content string
+		mode    os.FileMode
+		says    string
+	}{
+		"script":   {"#!/opt/python3\n", 0o755, "needs the interpreter /opt/python3, which this host does not have: install it"},
+		"crlf":     {"#!/bin/sh\r\n", 0o755, `its first line ends with CR LF, so that its interpreter would be "/bin/sh\r": convert it with dos2unix`},
+		"plain":    {"echo hello\n", 0o755, `"/bin/plain": neither a program nor a script: a text without a first line such as #!/bin/sh: exec format error`},
+		"empty":    {"", 0o755, `"/bin/empty": an empty file: exec format error`},
+		"damaged":  {"\x7fELF", 0o755, `"/bin/damaged": damaged: an ELF file that ends in its header: exec format error`},
+		"foreign":  {"\x7fELF\x02\x02\x01" + strings.Repeat("\x00", 9) + "\x02\x00\x16\x00" + strings.Repeat("\x00", 44), 0o755, `"/bin/foreign": built for another processor, s390x, and this is`},
+		"readonly": {"#!/bin/sh\n", 0o644, "not executable: mode 0644"},
+	} {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(test.content), test.mode); err != nil {
+			t.Fatal(err)
+		}
+		res := r.Do("-c", newBox(t, r).with("binary", path).write(t))
+		if res.Code != 1 || !strings.Contains(res.Stderr, test.says) || strings.Count(res.Stderr, "\n") != 1 {
+			t.Errorf("%s: exit code %d, %q, want %q", name, res.Code, res.Stderr, test.says)
+		}
+	}
+	id := r.ID("box")
+	r.Must("run", "-d", "-c", newBox(t, r).write(t), id, "--", "sleep", "1000")
+	for script, says := range map[string]string{
+		"echo '#!/bin/nosuch' > /made; chmod +x /made": `"/made": interpreter not found: "/bin/nosuch" (install it in the root filesystem): no such file or directory`,
+		"echo > /made; chmod -x /made":                 `"/made" is not executable, mode 0644 (chmod +x): permission denied`,
+	} {
+		r.Must("exec", id, "sh", "-c", script)
+		if res := r.Do("exec", id, "/made"); res.Code != 255 || !strings.Contains(res.Stderr, says) {
+			t.Errorf("exec: exit code %d, %q, want %q", res.Code, res.Stderr, says)
+		}
+	}
+	r.Must("delete", "--force", id)
+}
+
 func TestDetachedSandboxHasItsTimeoutToo(t *testing.T) {
 	r := integration.New(t)
 	config := newBox(t, r).with("timeout_seconds", 1).write(t)
