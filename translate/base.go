@@ -31,7 +31,10 @@ func readBase(root string, o Options) (*base, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.OpenFile(real, unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	dir, err := os.OpenFile(real, unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, unix.ENOTDIR) {
+		return nil, fmt.Errorf("%s: not a directory", root)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -63,10 +66,7 @@ func (b *base) check(root string, o Options) error {
 		return err
 	}
 	b.uid, b.gid = owner(info)
-	switch {
-	case !info.IsDir():
-		return fmt.Errorf("%s: not a directory", root)
-	case os.SameFile(info, slash):
+	if os.SameFile(info, slash) {
 		return fmt.Errorf("%s: is the host's root directory", root)
 	}
 	return o.mayTrust(root, info)
@@ -113,6 +113,28 @@ func openBelow(root *os.File, name string, flags int) (*os.File, error) {
 			return nil, &os.PathError{Op: "open", Path: name, Err: err}
 		}
 	}
+}
+
+// openRegular opens a file to read it. What is no regular file is not opened: a device may do something then.
+func openRegular(root *os.File, name string) (*os.File, error) {
+	f, err := openBelow(root, name, unix.O_PATH)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readRegular(f, name)
+}
+
+// readRegular opens the file that f, which was opened with O_PATH, stands for.
+func readRegular(f *os.File, name string) (*os.File, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", name)
+	}
+	return os.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 }
 
 // has reports whether there is something under a name, without following a link at its end.

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -129,13 +130,80 @@ func TestBundleMapsTheOwnerOfAMount(t *testing.T) {
 	}
 	want := []string{
 		"/opt/users[bind ro nosuid nodev] [{0 100010 1}] [{0 300020 1}]",
-		"/work[rbind rw rnosuid rnodev ridmap] [{1234 100010 1}] [{5678 300020 1}]",
+		"/work[rbind rw rnosuid rnodev] [{1234 100010 1}] [{5678 300020 1}]",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 	if s := readSpec(t, dir); s.Process.Cwd != "/work" {
 		t.Errorf("working directory %s", s.Process.Cwd)
+	}
+}
+
+// What is mounted below a source is mapped with it, where that is possible.
+func TestBundleMapsWhatIsMountedBelow(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	tmp := t.TempDir()
+	sub := filepath.Join(tmp, "a b")
+	if err := os.Mkdir(sub, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", sub, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(sub, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	old := "workspace: " + sub + ": id-mapped mounts of tmpfs need Linux 6.3, this is 6.1: what is mounted below " + tmp + " belongs to nobody inside"
+	for kernel, want := range map[Kernel]struct{ options, warnings string }{
+		{6, 3}: {"[rbind rw rnosuid rnodev ridmap]", "[]"},
+		{6, 1}: {"[rbind rw rnosuid rnodev]", "[" + old + "]"},
+	} {
+		c := busyboxBox()
+		c.Workspace = &Workspace{Source: tmp, Target: "/work"}
+		dir := filepath.Join(t.TempDir(), "bundle")
+		warnings, err := c.Bundle(dir, nil, Options{Kernel: kernel})
+		if err != nil || fmt.Sprint(warnings) != want.warnings {
+			t.Errorf("%v: warnings %v, %v, want %s", kernel, warnings, err, want.warnings)
+		}
+		for _, m := range readSpec(t, dir).Mounts {
+			if m.Destination == "/work" && fmt.Sprint(m.Options) != want.options {
+				t.Errorf("%v: options %v, want %s", kernel, m.Options, want.options)
+			}
+		}
+	}
+}
+
+func TestBundleMapsIDsOnlyWhereItCan(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	tmp := t.TempDir()
+	base := makeBase(t, tmp)
+	for kernel, want := range map[Kernel]string{
+		{5, 19}: "[]",
+		{5, 18}: "[root: " + base + ": id-mapped layers need Linux 5.19, this is 5.18: its files belong to nobody inside and cannot be changed there]",
+	} {
+		c := busyboxBox()
+		c.Root = base
+		dir := filepath.Join(t.TempDir(), "bundle")
+		warnings, err := c.Bundle(dir, nil, Options{Kernel: kernel})
+		if err != nil || fmt.Sprint(warnings) != want {
+			t.Errorf("%v: warnings %v, %v, want %s", kernel, warnings, err, want)
+		}
+		if mapped := len(readSpec(t, dir).Mounts[0].UIDMappings) > 0; mapped != (want == "[]") {
+			t.Errorf("%v: mapped %v", kernel, mapped)
+		}
+	}
+	c := busyboxBox()
+	c.Mounts = []Mount{{Source: "/proc/sys", Target: "/x"}}
+	_, err := c.Bundle(filepath.Join(t.TempDir(), "bundle"), nil, Options{})
+	if want := "c.json: mounts[0].source: /proc/sys: file systems of the kernel have no id-mapped mounts: mount it readonly, or run zbox as the user that it belongs to"; err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
 

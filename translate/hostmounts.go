@@ -213,7 +213,10 @@ func (c *Config) hostBinds(mounts []*hostMount, o Options) (out []specs.Mount, w
 			case trouble == nil:
 				s.UIDMappings = []specs.LinuxIDMapping{{ContainerID: m.uid, HostID: o.hostUID(uint32(c.UID)), Size: 1}}
 				s.GIDMappings = []specs.LinuxIDMapping{{ContainerID: m.gid, HostID: o.hostGID(uint32(c.GID)), Size: 1}}
-				if m.isDir {
+				below, warning := m.checkBelow(o)
+				if warning != "" {
+					warnings = append(warnings, warning)
+				} else if below {
 					s.Options = append(s.Options, "ridmap")
 				}
 			case m.readonly:
@@ -225,4 +228,38 @@ func (c *Config) hostBinds(mounts []*hostMount, o Options) (out []specs.Mount, w
 		out = append(out, s)
 	}
 	return out, warnings, nil
+}
+
+// checkBelow reports whether something is mounted below the source, and warns if ids cannot be mapped there.
+func (m *hostMount) checkBelow(o Options) (below bool, warning string) {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return true, "" // then the runtime will find out
+	}
+	for line := range strings.Lines(string(table)) {
+		fields := strings.Fields(line)
+		if len(fields) < 5 {
+			continue
+		}
+		// Blanks in it are octal escapes (proc_pid_mountinfo(5)).
+		point := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(fields[4])
+		if point == m.source || !isIn(point, strings.TrimSuffix(m.source, "/")) {
+			continue
+		}
+		below = true
+		if err := noIDMapAt(point, o); err != nil {
+			return true, fmt.Sprintf("%s: %s: %v: what is mounted below %s belongs to nobody inside", m.field, point, err, m.source)
+		}
+	}
+	return below, ""
+}
+
+// noIDMapAt is noIDMap of a mount point. One that cannot be looked at is left to the runtime.
+func noIDMapAt(point string, o Options) error {
+	f, err := os.OpenFile(point, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	return o.noIDMap(f)
 }

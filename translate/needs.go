@@ -366,20 +366,17 @@ func (s *search) bring(host, inside string) (*os.File, error) {
 
 // open opens what is under a path inside: a mount, the base, or without one what the host has.
 func (s *search) open(host, inside string) (*os.File, error) {
-	var f *os.File
-	var err error
 	m := s.mounted(inside)
 	switch {
 	case m != nil && m.target == inside:
-		f, err = os.Open(m.source)
+		return readRegular(m.handle, inside)
 	case m != nil:
 		s.unsure = true // links in there may lead anywhere
-		f, err = openBelow(m.handle, strings.TrimPrefix(inside, m.target+"/"), unix.O_NONBLOCK)
+		return openRegular(m.handle, strings.TrimPrefix(inside, m.target+"/"))
 	case s.base != nil:
-		f, err = s.base.open(inside, unix.O_NONBLOCK)
-	default:
-		f, err = os.OpenFile(host, unix.O_NONBLOCK, 0)
+		return openRegular(s.base.handle, inside)
 	}
+	f, err := os.OpenFile(host, unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
