@@ -4,9 +4,41 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/sendfile.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define MAX_DEPTH 128
+
+/* The kernel's own limits, for all names of a file and for one value (XATTR_LIST_MAX, XATTR_SIZE_MAX). */
+static char attribute_names[65536], attribute_value[65536];
+static bool attribute_lost;
+
+/* What the new tmpfs cannot hold, or this user not set, is left out with one warning. Labels come with the mount. */
+static void copy_attribute(int from, int to, const char *attribute, const char *name, const char *where)
+{
+	if (strcmp(attribute, "security.selinux") == 0)
+		return;
+	ssize_t size = fgetxattr(from, attribute, attribute_value, sizeof(attribute_value));
+	if (size >= 0 && fsetxattr(to, attribute, attribute_value, (size_t)size, 0) == 0)
+		return;
+	if (errno == ENODATA)
+		return; /* removed meanwhile */
+	if (errno != EOPNOTSUPP && errno != EPERM)
+		fail(errno, "copy ", attribute, " of ", name, " of ", where);
+	if (!attribute_lost)
+		warn(errno, "tmpcopyup leaves out an extended attribute, ", attribute);
+	attribute_lost = true;
+}
+
+/* After the owner and the mode: changing the owner removes security.capability. */
+static void copy_attributes(int from, int to, const char *name, const char *where)
+{
+	ssize_t size = flistxattr(from, attribute_names, sizeof(attribute_names));
+	if (size < 0 && errno != EOPNOTSUPP)
+		fail(errno, "list the extended attributes of ", name, " of ", where);
+	for (ssize_t at = 0; at < size; at += (ssize_t)strlen(attribute_names + at) + 1)
+		copy_attribute(from, to, attribute_names + at, name, where);
+}
 
 static void copy_file(int from, int to, const char *name, const struct stat *st, const char *where)
 {
@@ -26,6 +58,7 @@ static void copy_file(int from, int to, const char *name, const struct stat *st,
 	}
 	if (fchown(out, st->st_uid, st->st_gid) < 0 || fchmod(out, st->st_mode & 07777) < 0)
 		fail(errno, "set the owner of ", name, " of ", where);
+	copy_attributes(in, out, name, where);
 	close(in);
 	close(out);
 }
@@ -54,6 +87,8 @@ static void copy_below(int from, int to, const char *name, const struct stat *st
 	copy_directory(in, out, depth + 1, where);
 	if (fchown(out, st->st_uid, st->st_gid) < 0 || fchmod(out, st->st_mode & 07777) < 0)
 		fail(errno, "set the owner of ", name, " of ", where);
+	copy_attributes(in, out, name, where);
+	close(in);
 	close(out);
 }
 
@@ -81,7 +116,7 @@ static void copy_entry(int from, int to, const char *name, int depth, const char
 		fail(errno, "set the owner of ", name, " of ", where);
 }
 
-/* Copies what from, which it closes, holds. */
+/* Copies what from holds. */
 static void copy_directory(int from, int to, int depth, const char *where)
 {
 	_Alignas(8) char buffer[1024];
@@ -100,7 +135,6 @@ static void copy_directory(int from, int to, int depth, const char *where)
 				copy_entry(from, to, entry->name, depth, where);
 		}
 	}
-	close(from);
 }
 
 void copy_up(int from, int to, const char *where)
@@ -112,4 +146,11 @@ void copy_up(int from, int to, const char *where)
 	copy_directory(in, to, 0, where);
 	if (fchownat(to, "", st.st_uid, st.st_gid, AT_EMPTY_PATH) < 0)
 		fail(errno, "set the owner of ", where);
+	int out = openat(to, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (out < 0)
+		fail(errno, "open the copy of ", where);
+	attribute_lost = false;
+	copy_attributes(in, out, ".", where);
+	close(out);
+	close(in);
 }

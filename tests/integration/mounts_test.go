@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -234,6 +235,35 @@ func TestTmpcopyupFillsTheTmpfs(t *testing.T) {
 	}
 	if text, _ := os.ReadFile(b.Rootfs("data/sub/file")); string(text) != "original\n" {
 		t.Errorf("the file below is %q", text)
+	}
+}
+
+func TestTmpcopyupKeepsExtendedAttributes(t *testing.T) {
+	ZboxOnly(t, "runc 1.1 copies none")
+	r := New(t)
+	b := NewBundle(t, Mount(specs.Mount{Destination: "/data", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup"}}), Sleep)
+	b.WriteFile("data/sub/file", "original\n", 0o755)
+	if err := os.Chown(b.Rootfs("data/sub/file"), 12, 34); err != nil {
+		t.Fatal(err)
+	}
+	attributes := []struct{ path, name, value string }{
+		// struct vfs_cap_data of linux/capability.h: revision 2, cap_net_bind_service=ep
+		{"data/sub/file", "security.capability", "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"},
+		{"data/sub", "trusted.empty", ""},
+		{"data", "trusted.key", "value"},
+	}
+	for _, a := range attributes {
+		if err := unix.Setxattr(b.Rootfs(a.path), a.name, []byte(a.value), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := r.Start(b)
+	for _, a := range attributes {
+		value := make([]byte, 100)
+		n, err := unix.Getxattr(fmt.Sprintf("/proc/%d/root/%s", c.Pid, a.path), a.name, value)
+		if err != nil || string(value[:n]) != a.value {
+			t.Errorf("%s of %s is %q, %v, want %q", a.name, a.path, value[:max(n, 0)], err, a.value)
+		}
 	}
 }
 

@@ -55,7 +55,7 @@ discard() {
 
 # suite VIEW: runs all programs and compares with the view's list.
 suite() {
-	local view=$1 list=$here/passing-$1.txt program path id total=0 clean=0 hollow=() lost won
+	local view=$1 list=$here/passing-$1.txt program path id total=0 passes=0 quiet hollow=() loud=() lost won
 	work=$(mktemp -d) logs=$here/bin/logs-$view state=$(mktemp -d)
 	mkdir -p "$logs"
 	chmod 755 "$work"
@@ -72,16 +72,17 @@ suite() {
 			continue
 		fi
 		if clean "$program" "$work/runtime"; then
-			clean=$((clean + 1))
-			if silent; then
-				mv "$work/out" "$logs/$program"
-				if clean "$program" /bin/false && silent; then
-					hollow+=("$program")
-				else
-					echo "$program" >>"$work/counted"
-				fi
-				continue
+			passes=$((passes + 1))
+			silent && quiet=1 || quiet=0
+			mv "$work/out" "$logs/$program"
+			if clean "$program" /bin/false && silent; then
+				hollow+=("$program")
+			elif [ $quiet = 1 ]; then
+				echo "$program" >>"$work/counted"
+			else
+				loud+=("$program")
 			fi
+			continue
 		fi
 		mv "$work/out" "$logs/$program"
 	done
@@ -94,7 +95,9 @@ suite() {
 	[ -z "$lost" ] || printf 'validation: %s: no longer passes: %s\n' "$view" "${lost//$'\n'/ }"
 	[ -z "$won" ] || printf 'validation: %s: passes and is not listed: %s\n' "$view" "${won//$'\n'/ }"
 	[ ${#hollow[@]} -eq 0 ] || printf 'validation: %s: passes with /bin/false too: %s\n' "$view" "${hollow[*]}"
-	echo "validation: $view: $clean of $total programs pass, $(wc -l <"$work/counted") of them fail with /bin/false"
+	[ ${#loud[@]} -eq 0 ] || printf 'validation: %s: passes beside an error that it prints: %s\n' "$view" "${loud[*]}"
+	echo "validation: $view: $passes of $total programs pass, $((passes - ${#hollow[@]})) of them fail with /bin/false," \
+		"$(wc -l <"$work/counted") of those print no error"
 	discard "$work"
 	discard "$state"
 	[ -z "$lost" ]
