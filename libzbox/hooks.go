@@ -147,6 +147,13 @@ func runHook(h specs.Hook, state specs.State, dir string) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	// A hook's own children may keep the pipes open: do not wait for them longer than this once the hook itself has ended.
 	cmd.WaitDelay = time.Second
+	cmd.Cancel = func() error {
+		id, err := identify(cmd.Process.Pid)
+		if err != nil {
+			return os.ErrProcessDone
+		}
+		return id.killTree()
+	}
 	err = cmd.Run()
 	if errors.Is(err, exec.ErrWaitDelay) {
 		err = nil

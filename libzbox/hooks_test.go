@@ -96,6 +96,34 @@ func TestHookErrors(t *testing.T) {
 	}
 }
 
+// What the hook has started goes with it, in the background or not.
+func TestHookIsKilledWithItsChildrenAfterItsTimeout(t *testing.T) {
+	dir := t.TempDir()
+	second := 1
+	h := shell("sleep 1000 & echo $! > child; sh -c 'echo $$ >> child; sleep 1000; :'; :")
+	h.Timeout = &second
+	if err := runHook(h, specs.State{}, dir); err == nil || err.Error() != "/bin/sh: killed after its timeout of 1 s" {
+		t.Errorf("got %v", err)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "child"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pids := strings.Fields(string(text))
+	if len(pids) != 2 {
+		t.Fatalf("the hook has started %q, want two processes", text)
+	}
+	for _, field := range pids {
+		pid, err := strconv.Atoi(field)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id, err := identify(pid); err == nil && !id.waitGone(5000) {
+			t.Errorf("process %d lives on", pid)
+		}
+	}
+}
+
 // Only the hook itself is waited for, not what it leaves in the background with its stdout.
 func TestHookThatLeavesAProcess(t *testing.T) {
 	dir := t.TempDir()

@@ -42,12 +42,16 @@ func testHangingHook(t *testing.T, h hangingHook, killed bool) {
 	r := integration.New(t)
 	b := integration.NewBundle(t, integration.Sleep)
 	path := h.sees(b)
+	hang := "sleep 1000 & wait"
+	if killed {
+		hang = "exec sleep 1000" // what a hook has started can only be found while zbox lives
+	}
 	if h.name == "startContainer" {
 		path = "/tmp/hanging" // in the container
 	}
 	b.Change(func(s *specs.Spec) {
 		s.Hooks = &specs.Hooks{}
-		h.place(s.Hooks, []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "echo > " + path + "; exec sleep 1000"}}})
+		h.place(s.Hooks, []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "echo > " + path + "; " + hang}}})
 	})
 	id := r.ID("hangs")
 	b.PlaceCgroup(id)
