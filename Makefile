@@ -102,6 +102,7 @@ bench: build ## measure zbox beside runc, crun and the kernel's own floor; needs
 
 .PHONY: fuzz
 fuzz: ## fuzz every Go fuzz target and the stage's decoder, FUZZTIME (30s) each
+	@tools/deps.sh fuzz
 	@tools/fuzz.sh $(FUZZTIME)
 	@$(MAKE) -C nsexec/stage fuzz FUZZTIME=$(FUZZTIME)
 
@@ -147,7 +148,7 @@ $(GOLANGCI_LINT):
 
 .PHONY: deps
 deps: ## install the Debian packages that building, testing and checking need (root or sudo)
-	@tools/deps.sh build demo test vm check bench
+	@tools/deps.sh build demo test vm check bench fuzz
 
 .PHONY: clean
 clean: ## remove what was built, but not the pinned tools

@@ -12,7 +12,9 @@ func createCommand() *cli.Command {
 	return &cli.Command{
 		Usage:     "make a container from a bundle; its process waits for start",
 		ArgsUsage: "ID",
-		Flags:     creationFlags(),
+		Flags: append(creationFlags(), &cli.StringFlag{
+			Name: "config", Aliases: []string{"f"}, Usage: "read `FILE` of the bundle in place of config.json",
+		}),
 		Action: func(c *cli.Context) error {
 			id, err := onlyID(c)
 			if err != nil {
@@ -22,6 +24,7 @@ func createCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			o.ConfigFile = c.String("config")
 			rt, err := openRuntime(c)
 			if err != nil {
 				return err

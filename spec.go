@@ -18,6 +18,7 @@ func specCommand() *cli.Command {
 		Description: "Without --config this is a template for a shell in DIR/rootfs. With --config it is the whole bundle that\n" +
 			"zbox -c FILE would run. A config.json that exists is not overwritten.",
 		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Value: "config.json", Usage: "write the template to `FILE` in DIR"},
 			&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Value: ".", Usage: "write to `DIR`"},
 			&cli.BoolFlag{Name: "rootless", Usage: "make a template that a user without privileges can run"},
 			&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "translate the zbox configuration `FILE`"},
@@ -27,7 +28,10 @@ func specCommand() *cli.Command {
 				if err := noOperands(c); err != nil {
 					return err
 				}
-				return writeTemplate(c.String("bundle"), c.Bool("rootless"))
+				return writeTemplate(filepath.Join(c.String("bundle"), c.String("file")), c.Bool("rootless"))
+			}
+			if c.IsSet("file") {
+				return errors.New("--file: with --config the bundle's file is config.json")
 			}
 			cfg, err := loadConfig(c.String("config"))
 			if err != nil {
@@ -44,13 +48,13 @@ func specCommand() *cli.Command {
 	}
 }
 
-// writeTemplate writes spec.Example as dir/config.json.
-func writeTemplate(dir string, rootless bool) error {
+// writeTemplate writes spec.Example to a file that does not exist yet.
+func writeTemplate(path string, rootless bool) error {
 	data, err := json.MarshalIndent(spec.Example(rootless), "", "\t")
 	if err != nil {
 		return fmt.Errorf("encoding the template: %w", err)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "config.json"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return fmt.Errorf("writing the template: %w", err)
 	}

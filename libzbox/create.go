@@ -57,6 +57,17 @@ type draft struct {
 	plan    *plan.Plan
 }
 
+// configPath is where the configuration is read from.
+func (o CreateOptions) configPath(bundle string) string {
+	switch {
+	case o.ConfigFile == "":
+		return filepath.Join(bundle, configFile)
+	case filepath.IsAbs(o.ConfigFile):
+		return o.ConfigFile
+	}
+	return filepath.Join(bundle, o.ConfigFile)
+}
+
 // draft loads and checks the bundle and probes the machine.
 func (r *Runtime) draft(id string, o CreateOptions, wait bool) (*draft, error) {
 	if err := validateID(id); err != nil {
@@ -67,7 +78,7 @@ func (r *Runtime) draft(id string, o CreateOptions, wait bool) (*draft, error) {
 	if d.bundle, err = filepath.Abs(o.Bundle); err != nil {
 		return nil, fmt.Errorf("resolving --bundle: %w", err)
 	}
-	if d.spec, d.raw, err = spec.Load(filepath.Join(d.bundle, configFile)); err != nil {
+	if d.spec, d.raw, err = spec.Load(o.configPath(d.bundle)); err != nil {
 		return nil, err
 	}
 	d.rootfs = d.spec.Root.Path

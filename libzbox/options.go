@@ -48,6 +48,7 @@ type Stdio struct {
 // CreateOptions are those of create and run.
 type CreateOptions struct {
 	Bundle        string // directory with config.json
+	ConfigFile    string // in place of config.json, relative to Bundle
 	ConsoleSocket string // path of the AF_UNIX socket that gets the terminal's master
 	PidfdSocket   string // path of the AF_UNIX socket that gets a pidfd of init
 	PidFile       string

@@ -1,5 +1,5 @@
 #!/bin/bash
-# deps.sh GOAL...: installs the Debian or Ubuntu packages that the goals (build, demo, test, vm, check, bench) need and
+# deps.sh GOAL...: installs the Debian or Ubuntu packages that the goals (build, demo, test, vm, check, bench, fuzz) need and
 # that are missing. Does nothing, quickly, when all are there.
 set -euo pipefail
 
@@ -45,6 +45,13 @@ for goal in build "$@"; do
 		want hyperfine /usr/bin/hyperfine
 		want runc /usr/sbin/runc /usr/bin/runc
 		want jq /usr/bin/jq
+		;;
+	fuzz)
+		want clang /usr/bin/clang
+		# The libraries of -fsanitize are of the version that clang is.
+		clang=$(clang -dumpversion 2>/dev/null || apt-cache depends clang | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p')
+		compgen -G "/usr/lib/llvm-${clang%%.*}/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a" >/dev/null ||
+			missing+=("libclang-rt-${clang%%.*}-dev")
 		;;
 	*)
 		echo "deps.sh: unknown goal $goal" >&2

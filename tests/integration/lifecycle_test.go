@@ -356,3 +356,32 @@ func TestExecveFailureIsReportedByStart(t *testing.T) {
 	}
 	c.WaitStopped()
 }
+
+func TestCreateWithAnotherConfigurationOfTheBundle(t *testing.T) {
+	ZboxOnly(t, "a flag of crun's")
+	r := New(t)
+	b := NewBundle(t, Sleep)
+	b.Change(func(s *specs.Spec) { s.Hostname = "other" })
+	if err := os.Rename(filepath.Join(b.Dir, "config.json"), filepath.Join(b.Dir, "other.json")); err != nil {
+		t.Fatal(err)
+	}
+	id := r.ID("other")
+	r.Refuse([]string{"none.json: no such file or directory"}, "create", "--bundle", b.Dir, "--config", "none.json", id)
+	r.Must("create", "--bundle", b.Dir, "-f", "other.json", id)
+	r.Must("start", id)
+	if got := r.Must("exec", id, "hostname"); got != "other\n" {
+		t.Errorf("host name %q", got)
+	}
+	r.Must("delete", "--force", id)
+}
+
+func TestSpecWritesTheTemplateToAnyFile(t *testing.T) {
+	ZboxOnly(t, "a flag of crun's")
+	r := New(t)
+	dir := t.TempDir()
+	r.Must("spec", "--bundle", dir, "--file", "web.json")
+	if text, err := os.ReadFile(filepath.Join(dir, "web.json")); err != nil || !strings.Contains(string(text), `"ociVersion"`) {
+		t.Errorf("%v: %s", err, text)
+	}
+	r.Refuse([]string{"web.json: file exists"}, "spec", "--bundle", dir, "--file", "web.json")
+}
