@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/fs2"
 	"github.com/opencontainers/cgroups/systemd"
+	"golang.org/x/sys/unix"
 )
 
 // On cgroup v2 zbox talks to systemd itself: over one connection, with a bound for each request, and with all limits in the one
@@ -154,7 +156,7 @@ func (m *unitManager) start(unit string, properties []systemdDbus.Property) erro
 	return nil
 }
 
-// stop stops the unit and makes systemd forget it, also when it failed. One that is gone is no error.
+// stop stops the unit, which systemd forgets then (CollectMode). One that is gone is no error.
 func (m *unitManager) stop(unit string) error {
 	err := m.job("StopUnit", unit, "replace")
 	if isBusError(err, "NoSuchUnit") {
@@ -162,9 +164,6 @@ func (m *unitManager) stop(unit string) error {
 	}
 	if err != nil {
 		return fmt.Errorf("stopping systemd unit %s: %w", unit, err)
-	}
-	if err := m.call("ResetFailedUnit", unit).Err; err != nil && !isBusError(err, "NoSuchUnit") {
-		return fmt.Errorf("forgetting systemd unit %s: %w", unit, err)
 	}
 	return nil
 }
@@ -318,10 +317,38 @@ func (c *Cgroup) checkUse(r *cgroups.Resources) error {
 	return nil
 }
 
+// vanishes reports whether the cgroup is gone, and waits for that a moment: the kernel tells systemd of the end of a scope's last process,
+// which has just happened most of the time, and to be there when systemd acts takes less than to ask it.
+func vanishes(dir string) bool {
+	const moment = 100 * time.Millisecond
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
+	if err != nil {
+		return !exists(dir)
+	}
+	defer unix.Close(fd)
+	if _, err := unix.InotifyAddWatch(fd, filepath.Dir(dir), unix.IN_DELETE|unix.IN_DELETE_SELF); err != nil {
+		return !exists(dir)
+	}
+	events := make([]byte, 4096)
+	for end := time.Now().Add(moment); exists(dir); {
+		left := time.Until(end).Milliseconds()
+		if left <= 0 {
+			return false
+		}
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(left))
+		if n > 0 {
+			_, _ = unix.Read(fd, events) // something else went away, or the cgroup did
+		} else if err != unix.EINTR {
+			return !exists(dir)
+		}
+	}
+	return true
+}
+
 // stopUnified stops the unit and removes the cgroups below it that are left. Without its cgroup there is no unit any more, or none
 // yet: none is started without a living process.
 func (c *Cgroup) stopUnified() error {
-	if !exists(c.saved.Paths[""]) {
+	if vanishes(c.saved.Paths[""]) {
 		return nil
 	}
 	m, err := dialManager(c.saved.Rootless)

@@ -78,13 +78,22 @@ func TestSystemdThatDoesNotAnswerIsAnErrorInTime(t *testing.T) {
 	patience := connectPatience
 	defer func() { connectPatience = patience }()
 	connectPatience = 100 * time.Millisecond
-	start := time.Now()
-	err = reachable(false)
-	if took := time.Since(start); took > 3*time.Second {
-		t.Errorf("took %v", took)
-	}
-	if err == nil || !strings.HasPrefix(err.Error(), "connecting to systemd: ") {
-		t.Errorf("error %v", err)
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+path)
+	for name, connect := range map[string]func() error{
+		"v1":   func() error { return reachable(false) },
+		"v2":   func() error { _, err := dialManager(false); return err },
+		"user": func() error { _, err := dialManager(true); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			start := time.Now()
+			err := connect()
+			if took := time.Since(start); took > 3*time.Second {
+				t.Errorf("took %v", took)
+			}
+			if err == nil || !strings.HasPrefix(err.Error(), "connecting to systemd: ") {
+				t.Errorf("error %v", err)
+			}
+		})
 	}
 }
 

@@ -169,7 +169,8 @@ func (r *Runtime) cgroupConfig(id string, s *specs.Spec, f facts.Cgroup) cgroup.
 	return cfg
 }
 
-// clonable: a process can be born into the cgroup (CLONE_INTO_CGROUP). Others have to be moved.
+// clonable: init can be born into the cgroup (CLONE_INTO_CGROUP). That of systemd is only made around a process, and on v1 a process
+// has to be moved.
 func clonable(c *cgroup.Cgroup) bool {
 	saved := c.Saved()
 	return saved.Version == 2 && saved.Driver == cgroup.Cgroupfs

@@ -85,7 +85,7 @@ func (c *Container) execPlan(s *specs.Spec, cg *cgroup.Cgroup, o ExecOptions) (*
 	p, warnings, err := compile.Exec(compile.ExecRequest{
 		ID: c.j.ID, Spec: s, Process: o.Process, Facts: found, InitPid: c.j.Init.Pid,
 		OwnUserns: types&unix.CLONE_NEWUSER != 0, JoinTypes: types,
-		CgroupPath: cg.Path(), CloneIntoCgroup: clonable(cg), PreserveFDs: o.PreserveFDs, Filter: filter,
+		CgroupPath: cg.Path(), CloneIntoCgroup: cg.Saved().Version == 2, PreserveFDs: o.PreserveFDs, Filter: filter,
 	})
 	if err != nil {
 		return nil, err

@@ -78,6 +78,19 @@ func TestScopeIsPlacedAndForgotten(t *testing.T) {
 	}
 }
 
+// exec goes where init is, also when the container has handed its controllers down to cgroups of its own.
+func TestExecIntoADelegatedScope(t *testing.T) {
+	NeedsSystemd(t)
+	r := New(t).OnSystemd()
+	c := r.Start(NewBundle(t, r.InSlice(""), WithUserNamespace, WithNamespace(specs.CgroupNamespace, ""),
+		Mount(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev"}}),
+		Shell(`cd /sys/fs/cgroup && mkdir own && echo 0 >own/cgroup.procs && echo +memory >cgroup.subtree_control && echo done; sleep 1000`)))
+	Eventually(t, "it has handed the controller down", func() bool { return c.Output() == "done\n" })
+	if got, want := c.Must("exec", c.ID, "/bin/cat", "/proc/self/cgroup"), "0::/own\n"; got != want {
+		t.Errorf("exec is in %q, want %q", got, want)
+	}
+}
+
 func TestScopeNameWithoutAPath(t *testing.T) {
 	NeedsSystemd(t)
 	r := New(t).OnSystemd()

@@ -65,6 +65,10 @@ suite() {
 	: >"$work/counted"
 	for path in bin/programs/*; do
 		program=${path##*/}
+		# The virtual machine is slow: only what must count there, and what fails with /bin/false need not be found out again.
+		if [ "$view" = vm ] && [ "${UPDATE:-}" != 1 ]; then
+			grep -qx "$program" "$list" || continue
+		fi
 		total=$((total + 1))
 		# It asks for mounts in the caller's mount namespace. zbox refuses; runc makes them, and the program then removes the bundle
 		# with the caller's /proc, /sys and message queues in it.
@@ -75,7 +79,9 @@ suite() {
 			passes=$((passes + 1))
 			silent && quiet=1 || quiet=0
 			mv "$work/out" "$logs/$program"
-			if clean "$program" /bin/false && silent; then
+			if [ "$view" = vm ] && [ "${UPDATE:-}" != 1 ]; then
+				echo "$program" >>"$work/counted"
+			elif clean "$program" /bin/false && silent; then
 				hollow+=("$program")
 			elif [ $quiet = 1 ]; then
 				echo "$program" >>"$work/counted"
