@@ -45,6 +45,7 @@ func (c *compiler) exec(req ExecRequest) error {
 	pidfd := c.nextFD()
 	c.add("", &plan.OpenPidfd{FD: pidfd, Pid: req.InitPid})
 	c.openExecCgroup()
+	cgroupNS := c.openExecCgroupNamespace(req)
 	c.add("", &plan.OpenProc{})
 	if adj := c.process.OOMScoreAdj; adj != nil {
 		c.add("process.oomScoreAdj", &plan.ProcWrite{Path: "self/oom_score_adj", Value: fmt.Sprint(*adj)})
@@ -52,10 +53,15 @@ func (c *compiler) exec(req ExecRequest) error {
 	if err := c.affinity("initial"); err != nil {
 		return err
 	}
-	if req.JoinTypes != 0 {
-		c.add("", &plan.Setns{FD: pidfd, Types: req.JoinTypes, What: fmt.Sprintf("process %d", req.InitPid)})
+	what := fmt.Sprintf("process %d", req.InitPid)
+	if types := req.JoinTypes &^ unix.CLONE_NEWCGROUP; types != 0 {
+		c.add("", &plan.Setns{FD: pidfd, Types: types, What: what})
 	}
 	c.add("", &plan.Clone{Cgroup: c.cgroupFD})
+	// From inside, a process cannot be born into a cgroup namespace: with nsdelegate, none may cross its border there (cgroups(7)).
+	if cgroupNS != plan.NoFD {
+		c.add("", &plan.Setns{FD: cgroupNS, Types: unix.CLONE_NEWCGROUP, What: what})
+	}
 	if c.req.CgroupPath != "" && !c.req.CloneIntoCgroup {
 		c.add("", &plan.CgroupJoin{Path: c.req.CgroupPath})
 	}
@@ -88,6 +94,17 @@ func (c *compiler) openExecCgroup() {
 		c.cgroupFD = c.nextFD()
 		c.add("", &plan.OpenCgroup{FD: c.cgroupFD, Path: c.req.CgroupPath})
 	}
+}
+
+// openExecCgroupNamespace opens the cgroup namespace of init while that may be asked for: the new process may not look at init any more
+// when it enters it.
+func (c *compiler) openExecCgroupNamespace(req ExecRequest) plan.FD {
+	if req.JoinTypes&unix.CLONE_NEWCGROUP == 0 {
+		return plan.NoFD
+	}
+	fd := c.nextFD()
+	c.add("", &plan.OpenNamespace{FD: fd, Path: fmt.Sprintf("/proc/%d/ns/cgroup", req.InitPid), Type: string(specs.CgroupNamespace)})
+	return fd
 }
 
 func hasMountNamespace(s *specs.Spec) bool {

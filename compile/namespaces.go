@@ -139,9 +139,21 @@ func (c *compiler) outer() error {
 		c.add("process.oomScoreAdj", &plan.ProcWrite{Path: "self/oom_score_adj", Value: fmt.Sprint(*adj)})
 	}
 	for _, j := range c.ns.joined {
-		c.add(c.ns.origins[j.kind]+".path", &plan.Setns{FD: j.fd, Types: j.kind, What: j.path})
+		if !c.joinsLate(j.kind) {
+			c.join(j)
+		}
 	}
 	return nil
+}
+
+func (c *compiler) join(j joinedNamespace) {
+	c.add(c.ns.origins[j.kind]+".path", &plan.Setns{FD: j.fd, Types: j.kind, What: j.path})
+}
+
+// joinsLate: a process that is born into its cgroup cannot be so from inside of a cgroup namespace: with nsdelegate, none may cross its
+// border there (cgroups(7)). In a user namespace of its own init has no right to enter it any more.
+func (c *compiler) joinsLate(kind uint64) bool {
+	return kind == unix.CLONE_NEWCGROUP && c.req.CloneIntoCgroup && !c.ns.own(unix.CLONE_NEWUSER)
 }
 
 // cloneKinds are the namespaces that clone3(2) makes. A cgroup namespace must be made after its cgroup was entered, a time namespace
@@ -274,6 +286,11 @@ func (c *compiler) identity() error {
 	}
 	if c.ns.isNew(unix.CLONE_NEWTIME) && c.lateTime() {
 		c.timeNamespace()
+	}
+	for _, j := range c.ns.joined {
+		if c.joinsLate(j.kind) {
+			c.join(j)
+		}
 	}
 	if c.ns.isNew(unix.CLONE_NEWCGROUP) {
 		c.add(c.ns.origins[unix.CLONE_NEWCGROUP], &plan.Unshare{Types: unix.CLONE_NEWCGROUP})

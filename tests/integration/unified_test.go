@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -370,6 +371,30 @@ mkdir child && echo 5 >child/pids.max && cat child/pids.max; echo; sleep 1000`))
 			t.Errorf("cgroup.procs belongs to %d, want 0", owner)
 		}
 	})
+}
+
+// systemd mounts cgroup v2 with nsdelegate: then no process crosses the border of a cgroup namespace that it is in.
+func TestExecEntersACgroupNamespace(t *testing.T) {
+	V2Only(t)
+	for name, users := range map[string]func(*specs.Spec){"as root": func(*specs.Spec) {}, "in a user namespace": WithUserNamespace} {
+		t.Run(name, func(t *testing.T) {
+			r := New(t)
+			c := r.Start(NewBundle(t, Sleep, WithNamespace(specs.CgroupNamespace, ""), users))
+			if got := c.Must("exec", c.ID, "/bin/cat", "/proc/self/cgroup"); !strings.HasSuffix(got, "0::/\n") {
+				t.Errorf("exec sees the cgroup %q, want the root of its namespace", got)
+			}
+		})
+	}
+}
+
+func TestJoinedCgroupNamespace(t *testing.T) {
+	V2Only(t)
+	r := New(t)
+	first := r.Start(NewBundle(t, Sleep, WithNamespace(specs.CgroupNamespace, "")))
+	second := NewBundle(t, Shell("cat /proc/self/cgroup"), WithNamespace(specs.CgroupNamespace, fmt.Sprintf("/proc/%d/ns/cgroup", first.Pid)))
+	if got := r.MustRun(second); !strings.Contains(got, "0::/../") {
+		t.Errorf("the cgroup is %q, want one beside the root of the first container's namespace", got)
+	}
 }
 
 func ownerOf(t *testing.T, path string) uint32 {
