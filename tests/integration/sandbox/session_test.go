@@ -1,16 +1,9 @@
 package sandbox
 
 import (
-	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/bxrne/zbox/tests/integration"
 )
@@ -37,71 +30,5 @@ func TestSandboxOfAUserIsLimitedByTheirSession(t *testing.T) {
 	}
 	if res := r.Do("-c", config, "--", "sh", "-c", "dd if=/dev/zero of=/dev/null bs=200M count=1"); res.Code != 137 {
 		t.Errorf("using 200 MiB under a limit of 64 MiB ended with %d: %s, want 137", res.Code, res.Stderr)
-	}
-}
-
-// outside is a network namespace that looks like a machine with a network: an interface, 192.0.2.2, and a default route.
-func outside(t *testing.T, name string) string {
-	t.Helper()
-	for _, args := range []string{
-		"netns add " + name, "-n " + name + " link set lo up", "-n " + name + " link add outside type dummy",
-		"-n " + name + " addr add 192.0.2.2/24 dev outside", "-n " + name + " link set outside up", "-n " + name + " route add default via 192.0.2.1",
-	} {
-		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-			t.Fatalf("ip %s: %v: %s", args, err, out)
-		}
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("ip", "netns", "delete", name).CombinedOutput(); err != nil {
-			t.Errorf("ip netns delete %s: %v: %s", name, err, out)
-		}
-	})
-	return "/run/netns/" + name
-}
-
-// greet answers one connection to port 8080 of a network namespace.
-func greet(t *testing.T, netns string) {
-	t.Helper()
-	listening := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and it ends with this goroutine: it stays in the namespace
-		ns, err := os.Open(netns)
-		if err == nil {
-			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
-			_ = ns.Close()
-		}
-		var listener net.Listener
-		if err == nil {
-			listener, err = net.Listen("tcp4", "0.0.0.0:8080")
-		}
-		listening <- err
-		if err != nil {
-			return
-		}
-		defer listener.Close()
-		conn, err := listener.Accept()
-		if err == nil {
-			_, _ = conn.Write([]byte("hello\n"))
-			_ = conn.Close()
-		}
-	}()
-	if err := <-listening; err != nil {
-		t.Fatal(err)
-	}
-}
-
-// What the seed called impossible: limits and a network without root.
-func TestSandboxOfAUserHasLimitsAndANetwork(t *testing.T) {
-	integration.NeedsSystemd(t)
-	r := integration.NewAs(t, integration.NeedsUser(t, "tester"))
-	netns := outside(t, r.Marker)
-	greet(t, netns)
-	config := readable(t, newBox(t, r).with("network_access", true).write(t))
-	cmd := r.Command("-c", config, "--", "sh", "-c", "cat /sys/fs/cgroup/memory.max; nc 192.0.2.2 8080")
-	user := []string{"--reuid", fmt.Sprint(r.User.UID), "--regid", fmt.Sprint(r.User.GID), "--clear-groups"}
-	cmd.Args = append(append([]string{"nsenter", "--net=" + netns, "setpriv"}, user...), cmd.Args...)
-	cmd.Path, cmd.SysProcAttr.Credential = "/usr/bin/nsenter", nil
-	if res := r.DoCommand(cmd); res.Code != 0 || res.Stdout != "67108864\nhello\n" {
-		t.Errorf("exit code %d, output %q, %s", res.Code, res.Stdout, res.Stderr)
 	}
 }
