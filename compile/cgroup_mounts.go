@@ -40,10 +40,20 @@ func (c *compiler) unifiedCgroup(origin string, m specs.Mount, o options) mountS
 		Source: hostCgroups, FD: plan.NoFD, Target: m.Destination, AttrSet: o.set, AttrClear: o.clear,
 		RecSet: o.recSet, RecClear: o.recClear, Propagation: o.propagation, Flags: o.flags,
 	}
-	if c.req.Facts.EUID != 0 || c.ns.own(unix.CLONE_NEWUSER) {
+	if c.rootless() {
 		forceReadOnly(step)
 	}
+	if c.req.Facts.InUserns {
+		// What was mounted below by somebody more privileged can only be taken along (mount_namespaces(7), "locked").
+		step.Flags |= plan.MountRecursive
+		step.RecSet |= step.AttrSet & unix.MOUNT_ATTR_RDONLY
+	}
 	return mountStep{origin: origin, steps: []plan.Step{step}}
+}
+
+// rootless: the container's root may own cgroups of the host. zbox itself may be in the user namespace already, and root there.
+func (c *compiler) rootless() bool {
+	return c.req.Facts.EUID != 0 || c.req.Facts.InUserns || c.ns.own(unix.CLONE_NEWUSER)
 }
 
 // legacyCgroups is cgroup v1: a tmpfs with one directory per hierarchy.
@@ -77,7 +87,7 @@ func (c *compiler) legacyHierarchy(h facts.CgroupMount, target string, o options
 		return &plan.Mount{FSType: "cgroup", Source: "cgroup", Options: options, Target: target, Attr: o.single()}
 	}
 	bind := &plan.Bind{Source: c.legacyPath(h), FD: plan.NoFD, Target: target, AttrSet: o.set, AttrClear: o.clear, RecSet: o.recSet, RecClear: o.recClear}
-	if c.req.Facts.EUID != 0 {
+	if c.req.Facts.EUID != 0 || c.req.Facts.InUserns {
 		forceReadOnly(bind)
 	}
 	return bind

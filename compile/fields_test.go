@@ -60,6 +60,18 @@ func TestStepFields(t *testing.T) {
 			&plan.Bind{Source: "/sys/fs/cgroup", FD: plan.NoFD, Target: "/m", AttrSet: unix.MOUNT_ATTR_RDONLY},
 		},
 		{
+			"and for a zbox that is in one itself, with what is mounted there",
+			mounts(fsMount("cgroup", "rw")).and(func(r *Request) { r.Facts.InUserns = true }),
+			&plan.Bind{
+				Source: "/sys/fs/cgroup", FD: plan.NoFD, Target: "/m", AttrSet: unix.MOUNT_ATTR_RDONLY, RecSet: unix.MOUNT_ATTR_RDONLY,
+				Flags: plan.MountRecursive,
+			},
+		},
+		{
+			"groups that cannot be set are left alone", change(func(r *Request) { r.Facts.SetgroupsDenied = true }),
+			&plan.User{KeepGroups: 1},
+		},
+		{
 			"a hook's name is its first argument", spec(func(s *specs.Spec) { s.Hooks = &specs.Hooks{StartContainer: []specs.Hook{hook}} }),
 			&plan.Hook{
 				Kind: "startContainer", Path: "/h", Args: []string{"/h"}, FD: plan.NoFD,

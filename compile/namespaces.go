@@ -253,8 +253,12 @@ func (c *compiler) journal() {
 	}
 }
 
-// setgroupsDenied: a caller without privileges who maps only the own group must give up setgroups(2) first (user_namespaces(7)).
+// setgroupsDenied: a caller without privileges who maps only the own group must give up setgroups(2) first, and all namespaces below
+// one that did have given it up as well (user_namespaces(7)).
 func (c *compiler) setgroupsDenied() bool {
+	if c.req.Facts.SetgroupsDenied {
+		return true
+	}
 	maps := c.spec.Linux.GIDMappings
 	return c.req.Facts.EUID != 0 && c.ns.isNew(unix.CLONE_NEWUSER) && len(maps) == 1 && maps[0].Size == 1
 }

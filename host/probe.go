@@ -26,6 +26,7 @@ func Probe() (facts.Facts, error) {
 	if f.InUserns, err = inUserns(); err != nil {
 		return f, err
 	}
+	f.SetgroupsDenied = f.InUserns && setgroupsDenied("/proc/self/setgroups")
 	f.LastCap, f.Caps = bounding()
 	f.AppArmor = appArmor("/sys/module/apparmor/parameters/enabled")
 	f.SELinux = hasMagic("/sys/fs/selinux", unix.SELINUX_MAGIC)
@@ -66,6 +67,11 @@ func inUserns() (bool, error) {
 		return false, &os.PathError{Op: "stat", Path: "/proc/self/ns/user", Err: err}
 	}
 	return st.Ino != initialUserns, nil
+}
+
+func setgroupsDenied(path string) bool {
+	b, err := os.ReadFile(path)
+	return err == nil && strings.TrimSpace(string(b)) == "deny"
 }
 
 // bounding asks for one capability after the other; the kernel refuses the first that it does not know. That is cheaper than

@@ -3,7 +3,9 @@ package security
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -73,6 +75,45 @@ for d in ` + hierarchies() + ` $(find /sys/fs/cgroup -maxdepth 4 -type d -name "
 				}
 			}
 		})
+	}
+}
+
+// The first way of the advisory: the runtime itself runs in a user namespace, as root there. This root is the owner of the host's
+// cgroups, and the container has neither a user nor a cgroup namespace of its own.
+func TestContainerOfANestedRuntimeCannotWriteTheHostsCgroups_CVE_2023_25809(t *testing.T) {
+	integration.ZboxOnlyUnless(t, integration.CgroupV2(), "version 1 shows no more than the container's own cgroup, which runc lets it write")
+	r := integration.New(t)
+	b := integration.NewBundle(t, integration.WithoutNamespace(specs.CgroupNamespace), func(s *specs.Spec) {
+		for i, m := range s.Mounts { // only root's group is mapped
+			s.Mounts[i].Options = slices.DeleteFunc(m.Options, func(o string) bool { return o == "gid=5" })
+		}
+		s.Mounts = append(s.Mounts, specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"rw"}})
+		s.Linux.CgroupsPath = "/" + r.Marker + "/own"
+		s.Linux.Resources = nil
+		integration.Shell(`id -u
+for d in ` + hierarchies() + ` /sys/fs/cgroup/` + r.Marker + `; do mkdir $d/escape 2>&1 && echo ESCAPED $d; done; true`)(s)
+	})
+	given := giveCgroup(t, r.Marker, 0)
+	cmd := r.RunCommand(b)
+	cmd.Args = append([]string{"unshare", "--user", "--map-root-user", "--mount", cmd.Path}, cmd.Args[1:]...)
+	unshare, err := exec.LookPath("unshare")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Path = unshare
+	res := r.DoCommand(cmd)
+	if res.Code != 0 || !strings.HasPrefix(res.Stdout, "0\n") || !strings.Contains(res.Stdout, "Read-only file system") {
+		t.Errorf("the container could not even try: exit %d: %s%s", res.Code, res.Stdout, res.Stderr)
+	}
+	if strings.Contains(res.Stdout, "ESCAPED") {
+		t.Errorf("the container can write the host's cgroups: %s", res.Stdout)
+	}
+	for _, path := range given {
+		for _, escape := range []string{"escape", "own/escape"} {
+			if os.Remove(filepath.Join(path, escape)) == nil {
+				t.Errorf("%s was made in %s", escape, path)
+			}
+		}
 	}
 }
 
