@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -63,6 +64,8 @@ func (s *sandbox) runForeground() error {
 		}
 		return process, s.started()
 	})
+	cleared := s.clearRoot(container)
+	defer func() { <-cleared }()
 	o := outcome{ID: s.id, ExitCode: status, WallSeconds: time.Since(begun).Seconds()}
 	if container != nil {
 		o.count(container.Usage())
@@ -79,6 +82,18 @@ func (s *sandbox) runForeground() error {
 		return werr
 	}
 	return ended(o.ExitCode, err)
+}
+
+// clearRoot removes the skeleton of a sandbox that has ended, while the container is removed: both take about as long.
+func (s *sandbox) clearRoot(c *libzbox.Container) <-chan struct{} {
+	cleared := make(chan struct{})
+	go func() {
+		defer close(cleared)
+		if c != nil && !s.keep {
+			_ = os.RemoveAll(filepath.Join(s.options.Bundle, "rootfs")) // the rest goes with the bundle
+		}
+	}()
+	return cleared
 }
 
 func (o *outcome) count(u libzbox.Usage) {
