@@ -190,6 +190,11 @@ func TestCreateRefuses(t *testing.T) {
 			"process.user.additionalGids: cannot be set without root privileges while only one group is mapped",
 		},
 		{
+			"additional groups below a namespace that has given up setgroups",
+			process(func(p *specs.Process) { p.User.AdditionalGids = []uint32{4} }).and(func(r *Request) { r.Facts.SetgroupsDenied = true }),
+			"process.user.additionalGids: cannot be set: the user namespace that zbox is in has given up setgroups(2)",
+		},
+		{
 			"unknown personality", linux(func(l *specs.Linux) { l.Personality = &specs.LinuxPersonality{Domain: "BSD"} }),
 			`linux.personality.domain: "BSD" is not LINUX or LINUX32`,
 		},

@@ -59,7 +59,11 @@ func (c *compiler) user() error {
 		step.KeepGroups = 1
 	}
 	if c.setgroupsDenied() {
-		if len(u.AdditionalGids) > 0 {
+		switch {
+		case len(u.AdditionalGids) == 0:
+		case c.req.Facts.SetgroupsDenied:
+			return errors.New("process.user.additionalGids: cannot be set: the user namespace that zbox is in has given up setgroups(2)")
+		default:
 			return errors.New("process.user.additionalGids: cannot be set without root privileges while only one group is mapped")
 		}
 		step.KeepGroups = 1

@@ -34,6 +34,7 @@ type performer struct {
 // StepError is a step of the plan that failed.
 type StepError struct {
 	Number, Total int
+	File          string // that Origin is a field of; "" for a process of exec, which may come from the command line
 	Origin        string // the JSON field that asked for the step
 	Detail        string
 	Err           error // an errno, or nil
@@ -45,7 +46,10 @@ func (e *StepError) Error() string {
 		text += ": " + e.Err.Error()
 	}
 	if e.Origin != "" && e.Origin != "default" {
-		text = configFile + ": " + e.Origin + ": " + text
+		text = e.Origin + ": " + text
+		if e.File != "" {
+			text = e.File + ": " + text
+		}
 	}
 	if e.Number > 0 {
 		text += fmt.Sprintf(" (step %d of %d)", e.Number, e.Total)
@@ -61,7 +65,11 @@ func (p *performer) stepError(n int, detail string, err error) error {
 	if target := p.target(n); target != "" {
 		origin += " (" + target + ")"
 	}
-	return &StepError{Number: n, Total: len(p.plan.Steps), Origin: origin, Detail: detail, Err: err}
+	e := &StepError{Number: n, Total: len(p.plan.Steps), Origin: origin, Detail: detail, Err: err}
+	if p.journal {
+		e.File = configFile
+	}
+	return e
 }
 
 // target is where a mount step mounts: mounts[7] alone says little to a reader.

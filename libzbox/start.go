@@ -86,7 +86,7 @@ func (c *Container) passBarrier() error {
 		return err
 	}
 	failed := c.tailStep(step.Number)
-	step.Origin, step.Total = failed.Origin, c.j.Steps
+	step.File, step.Origin, step.Total = configFile, failed.Origin, c.j.Steps
 	if failed.Name == "hook" {
 		return c.abandon(err)
 	}
