@@ -14,6 +14,10 @@ const (
 	homeDir    = "/tmp" // everybody can write there
 )
 
+// bundleVersion is the runtime-spec that has all that a bundle needs (mappings of mounts, rro), not a later one: crun 1.8, Debian 12's,
+// refuses what it does not know.
+const bundleVersion = "1.1.0"
+
 // Spec is the OCI configuration of the sandbox, with its rootfs in the directory "rootfs" of the bundle. args are what follows
 // `--` on the command line; without them the program gets the single argument "sh" (SEED.md 6.1). The second result has one line
 // for each thing that was asked for and is not done.
@@ -39,7 +43,7 @@ func (c *Config) spec(args []string, o Options, p *parts) (*specs.Spec, []string
 		return nil, nil, c.locate(err)
 	}
 	s := &specs.Spec{
-		Version:  specs.Version,
+		Version:  bundleVersion,
 		Process:  c.process(args, o),
 		Root:     &specs.Root{Path: rootfsDir, Readonly: c.ReadonlyRoot},
 		Hostname: c.hostname(),
