@@ -16,6 +16,7 @@ if [ -z "${BENCH_VIEW:-}" ]; then
 	BENCH_VIEW=1 unshare -m --propagation private \
 		sh -c 'umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec ./run.sh'
 	./memory.sh
+	./sandbox.sh
 	exit
 fi
 

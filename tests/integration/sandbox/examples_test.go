@@ -1,0 +1,45 @@
+package sandbox
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/bxrne/zbox/tests/integration"
+)
+
+// Every command of the examples in docs/sandbox.md is run as it is printed there.
+func TestExamplesRunAsPrinted(t *testing.T) {
+	r := integration.New(t)
+	newBox(t, r)
+	top := filepath.Join("..", "..", "..")
+	text, err := os.ReadFile(filepath.Join(top, "docs/sandbox.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "<!-- examples:")
+	section, _, ok := strings.Cut(rest, "<!-- /examples -->")
+	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(section, -1)
+	if !ok || len(blocks) != 2 {
+		t.Fatalf("%d examples", len(blocks))
+	}
+	t.Cleanup(func() {
+		for _, name := range []string{"agent-work", "agent-root", "agent-result.json", "build-root"} {
+			os.RemoveAll("/tmp/zbox-" + name)
+		}
+	})
+	for i, want := range []string{"done\n", "built\n"} {
+		script := "set -e; zbox() { " + r.Path + " --root " + r.Root + " \"$@\"; }\n" + blocks[i][1]
+		cmd := exec.Command("bash", "-c", script)
+		cmd.Dir = top
+		if res := r.DoCommand(cmd); res.Code != 0 || res.Stdout != want || res.Stderr != "" {
+			t.Errorf("%s: exit code %d, %q, %q", blocks[i][1], res.Code, res.Stdout, res.Stderr)
+		}
+	}
+	if o := readOutcome(t, "/tmp/zbox-agent-result.json"); o.Reason == "" || !strings.HasPrefix(o.ID, "agent-") {
+		t.Errorf("outcome %+v", o)
+	}
+}
