@@ -38,9 +38,10 @@ build: ## build the static bin/zbox with the stage inside
 	CGO_ENABLED=1 go build -tags "embed_stage $(GO_TAGS)" -trimpath -ldflags '$(GO_LDFLAGS)' -o bin/zbox .
 
 .PHONY: install
-install: build ## install bin/zbox and its man page below PREFIX (/usr/local), with DESTDIR in front
+install: build ## install bin/zbox and its man pages below PREFIX (/usr/local), with DESTDIR in front
 	install -D -m 0755 bin/zbox $(DESTDIR)$(PREFIX)/bin/zbox
 	install -D -m 0644 docs/man/zbox.8 $(DESTDIR)$(PREFIX)/share/man/man8/zbox.8
+	install -D -m 0644 docs/man/zbox-sandbox.5 $(DESTDIR)$(PREFIX)/share/man/man5/zbox-sandbox.5
 
 .PHONY: demo
 demo: ## build, run examples/sandbox.json and print what the sandbox sees of its limits
