@@ -152,10 +152,8 @@ func (c *Container) destroy() error {
 	if err := c.killProcesses(); err != nil {
 		return err
 	}
-	if c.j.Resctrl != "" {
-		if err := os.Remove(c.j.Resctrl); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("removing the resctrl directory: %w", err)
-		}
+	if err := c.removeResctrl(); err != nil {
+		return err
 	}
 	if err := c.poststop(); err != nil {
 		return err

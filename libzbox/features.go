@@ -39,7 +39,11 @@ func (c *Container) Stats() (*Stats, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the cgroup's statistics: %w", err)
 	}
-	return newStats(stats), nil
+	all := newStats(stats)
+	if all.IntelRdt, err = c.resctrlStats(resctrlRoot); err != nil {
+		return nil, fmt.Errorf("linux.intelRdt: %w", err)
+	}
+	return all, nil
 }
 
 // OOMEvents returns a channel that gets a value for each time the kernel killed one of the container's processes for lack of memory.

@@ -55,6 +55,8 @@ type journal struct {
 	Tail    []tailStep   `json:"tail,omitempty"`
 	Cgroup  cgroup.Saved `json:"cgroup"`
 	Resctrl string       `json:"resctrl,omitempty"` // the resctrl directory that we made
+	// ResctrlMonitor is the monitoring group that we made, which may be in a class of others.
+	ResctrlMonitor string `json:"resctrlMonitor,omitempty"`
 }
 
 const journalVersion = 1

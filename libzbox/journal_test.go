@@ -53,7 +53,7 @@ func TestJournalIsReadAsItWasWritten(t *testing.T) {
 		Version: journalVersion, OCIVersion: "1.2.0", ID: "web", Bundle: "/b", Rootfs: "/b/rootfs",
 		Created: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), OwnerUID: 7, Annotations: map[string]string{"a": "b\nc"},
 		Phase: phaseStarting, Worker: processID{1, 2}, Init: processID{3, 4}, Steps: 5, Tail: []tailStep{{6, "hook", "hooks.startContainer[0]"}},
-		Resctrl: "/sys/fs/resctrl/web",
+		Resctrl: "/sys/fs/resctrl/web", ResctrlMonitor: "/sys/fs/resctrl/web/mon_groups/web",
 	}
 	c.j.Cgroup.Driver = "disabled"
 	if err := c.writeJournal(); err != nil {

@@ -1,16 +1,10 @@
 package libzbox
 
 import (
-	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"github.com/bxrne/zbox/plan"
 )
@@ -60,73 +54,6 @@ func (p *performer) joinCgroup() error {
 		return p.cgroup.Join(p.pid)
 	}
 	return p.cgroup.JoinSub(p.pid, p.subs)
-}
-
-// resctrlRoot is where the kernel's resctrl filesystem belongs (Documentation/arch/x86/resctrl.rst).
-const resctrlRoot = "/sys/fs/resctrl"
-
-// joinResctrl assigns the container to its class of service. A directory that this makes is removed with the container.
-func (p *performer) joinResctrl(s *plan.IntelRdt) error {
-	var fs unix.Statfs_t
-	if err := unix.Statfs(resctrlRoot, &fs); err != nil || fs.Type != unix.RDTGROUP_SUPER_MAGIC {
-		return errNoResctrl
-	}
-	dir := filepath.Join(resctrlRoot, s.ClosID)
-	if s.ClosID != "" && s.ClosID != "/" {
-		err := os.Mkdir(dir, 0o755)
-		switch {
-		case err == nil:
-			p.container.j.Resctrl = dir
-			if err := p.container.writeJournal(); err != nil {
-				return err
-			}
-		case !errors.Is(err, os.ErrExist):
-			return fmt.Errorf("making the class: %w", err)
-		}
-	}
-	for _, line := range s.Schemata {
-		if err := os.WriteFile(filepath.Join(dir, "schemata"), []byte(line+"\n"), 0); err != nil {
-			return fmt.Errorf("writing the schema %q: %w", line, err)
-		}
-	}
-	tasks := []string{filepath.Join(dir, "tasks")}
-	if s.Monitoring {
-		group := filepath.Join(dir, "mon_groups", p.container.j.ID)
-		if err := os.Mkdir(group, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-			return fmt.Errorf("making the monitoring group: %w", err)
-		}
-		tasks = append(tasks, filepath.Join(group, "tasks"))
-	}
-	for _, file := range tasks {
-		if err := os.WriteFile(file, []byte(strconv.Itoa(p.pid)), 0); err != nil {
-			return fmt.Errorf("joining the class: %w", err)
-		}
-	}
-	return nil
-}
-
-// updateResctrl changes the schemata of a running container's class.
-func (c *Container) updateResctrl(o UpdateOptions) error {
-	s, err := c.Spec()
-	if err != nil {
-		return err
-	}
-	if s.Linux == nil || s.Linux.IntelRdt == nil {
-		return errors.New("the container has no linux.intelRdt: there is no cache or bandwidth schema to update")
-	}
-	clos := s.Linux.IntelRdt.ClosID
-	if clos == "" {
-		clos = c.j.ID
-	}
-	for _, schema := range []string{o.L3CacheSchema, o.MemBwSchema} {
-		if schema = strings.TrimSpace(schema); schema == "" {
-			continue
-		}
-		if err := os.WriteFile(filepath.Join(resctrlRoot, clos, "schemata"), []byte(schema+"\n"), 0); err != nil {
-			return fmt.Errorf("writing the schema %q: %w", schema, err)
-		}
-	}
-	return nil
 }
 
 // cgroupOwner is the host uid that the container's own cgroup is handed to on v2, so that the container can manage it: that of the

@@ -10,8 +10,8 @@ type Stats struct {
 	Pids    PidsStats               `json:"pids"`
 	Blkio   BlkioStats              `json:"blkio"`
 	Hugetlb map[string]HugetlbStats `json:"hugetlb"` // by page size, such as 2MB
-	// IntelRdt has no members until zbox reads resctrl's monitoring data.
-	IntelRdt struct{} `json:"intel_rdt"`
+	// IntelRdt is empty without linux.intelRdt.
+	IntelRdt IntelRdtStats `json:"intel_rdt"`
 	// NetworkInterfaces is null: zbox makes no interfaces of its own, as runc.
 	NetworkInterfaces []struct{} `json:"network_interfaces"`
 }
