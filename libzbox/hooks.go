@@ -31,8 +31,9 @@ func (p *performer) runtimeHook(s *plan.RunHook) error {
 }
 
 // statusFor is the status that a hook of create is told. prestart is the oldest hook and was part of start in spec 1.0.0: what is
-// written for it expects created, which crun and the validation suite say, too. runtime.md has room for both: hooks are step 4 of the
-// lifecycle, "creating" is step 2 and "created" after it. The newer hooks are told creating, as in runc.
+// written for it expects created, as the validation suite does. runtime.md has room for both: prestart is step 3 of the lifecycle,
+// "creating" is step 2, and "created" is after step 2 and after the create operation, to which the hook belongs. crun tells both
+// hooks created, runc tells both creating; the newer ones are told that here, too.
 func statusFor(kind string) specs.ContainerState {
 	if kind == "prestart" {
 		return specs.StateCreated
