@@ -47,12 +47,20 @@ func (c *compiler) processSetup() error {
 	return nil
 }
 
+// stdioOwner is who is to have the standard streams, to open /dev/stdout. Root may open them anyway.
+func (c *compiler) stdioOwner() uint32 {
+	if c.process.User.UID == 0 {
+		return plan.SameOwner
+	}
+	return c.process.User.UID
+}
+
 // user takes the user's ids. The bounding set was cut before: that needs a capability which goes with the ids. The working directory is
 // entered as the user, who may be the only one with the right to.
 func (c *compiler) user() error {
 	u := c.process.User
-	if u.UID != 0 && !c.process.Terminal {
-		c.add("process.user", &plan.OwnStdio{UID: u.UID})
+	if !c.process.Terminal {
+		c.add("", &plan.OwnStdio{UID: c.stdioOwner()})
 	}
 	step := &plan.User{UID: u.UID, GID: u.GID, Groups: u.AdditionalGids}
 	if c.spec.Annotations[keepGroupsAnnotation] == "1" {

@@ -267,7 +267,11 @@ type Hook struct {
 	FD                   FD // the program, opened in the runtime's namespace, or NoFD to execute Path
 }
 
-// OwnStdio gives the terminal, pipes and sockets on descriptors 0 to 2 to UID; anything else is left alone (CVE-2026-88265).
+// SameOwner in OwnStdio leaves the owner as it is, as -1 does in fchown(2).
+const SameOwner = ^uint32(0)
+
+// OwnStdio gives the terminal, pipes and sockets on descriptors 0 to 2 to UID and opens the container's own /dev/null in place of the
+// host's; anything else is left alone (CVE-2026-88265).
 type OwnStdio struct {
 	UID uint32
 }

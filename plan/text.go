@@ -297,7 +297,6 @@ func (s *Hook) Text() string {
 	return text
 }
 
-func (s *OwnStdio) Text() string  { return fmt.Sprintf("give stdio to uid %d", s.UID) }
 func (s *Find) Text() string      { return "find the program " + s.Program }
 func (s *WaitStart) Text() string { return "created: wait for start" }
 
@@ -376,4 +375,12 @@ func (s *NetDevice) Text() string {
 
 func (s *IntelRdt) Text() string {
 	return fmt.Sprintf("join the resctrl class %s %s", s.ClosID, strings.Join(s.Schemata, "; "))
+}
+
+func (s *OwnStdio) Text() string {
+	const null = "take the container's own /dev/null for stdio"
+	if s.UID == SameOwner {
+		return null
+	}
+	return fmt.Sprintf("%s, give the rest of it to uid %d", null, s.UID)
 }

@@ -2,6 +2,7 @@
 #include "stage.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -106,11 +107,37 @@ static bool is_private_stream(int fd)
 	       (S_ISCHR(st.st_mode) && ioctl(fd, TCGETS, &terminal) == 0);
 }
 
-/* Regular files and devices such as /dev/null belong to somebody else (CVE-2026-88265). */
+static bool is_null(int fd)
+{
+	struct stat st;
+	return fstat(fd, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
+}
+
+/* Root in the container could change the mode and owner of the host's null device through the descriptor: it gets its
+ * own. What the image has at /dev/null is looked at before it is opened (CVE-2026-88265). */
+static void open_own_null(int stream)
+{
+	char link[32] = "self/fd/";
+	int flags = fcntl(stream, F_GETFL);
+	int node = resolve("/dev/null", O_PATH | O_NOFOLLOW, 0);
+	if (flags < 0 || node < 0 || !is_null(node))
+		fail(node < 0 ? errno : EINVAL, "open /dev/null of the container, which is to be a standard stream");
+	strcat(link, decimal((uint64_t)node));
+	int fd = openat(stage.proc_fd, link, (flags & O_ACCMODE) | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0 || dup2(fd, stream) < 0)
+		fail(errno, "open /dev/null of the container");
+	close(fd);
+	close(node);
+}
+
+/* Regular files and devices belong to somebody else (CVE-2026-88265). */
 void step_own_stdio(const struct zb_own_stdio *s)
 {
-	for (int fd = 0; fd < 3; fd++)
-		if (is_private_stream(fd) && fchown(fd, s->uid, (gid_t)-1) < 0 && errno != EPERM && errno != EROFS &&
-			errno != EINVAL)
+	for (int fd = 0; fd < 3; fd++) {
+		if (is_null(fd))
+			open_own_null(fd);
+		else if (is_private_stream(fd) && fchown(fd, s->uid, (gid_t)-1) < 0 && errno != EPERM &&
+			 errno != EROFS && errno != EINVAL)
 			fail(errno, "set the owner of standard stream ", decimal((uint64_t)fd));
+	}
 }

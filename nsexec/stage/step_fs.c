@@ -96,6 +96,8 @@ void step_symlink(const struct zb_symlink *s)
 	close(parent);
 }
 
+#define CLOSED (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+
 /* Opened before anything of the rootfs is touched: the image's /dev/null may be anything (CVE-2025-31133). */
 void keep_null(void)
 {
@@ -123,6 +125,9 @@ static int null_mask(const char *path)
 		fail(ENOENT, "/dev/null of the host, to mask ", path);
 	if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
 		fail(EINVAL, "/dev/null of the host is not the null device");
+	/* the inode is the host's: without this, root in the container could change its mode, owner and times */
+	if (!attached && sys_mount_setattr(stage.null_fd, 0, CLOSED & ~(uint64_t)MOUNT_ATTR_NODEV, 0, 0) < 0)
+		fail(errno, "make the null device read-only, to mask ", path);
 	int tree = next_tree(&stage.null_fd, attached ? -1 : stage.null_fd, path);
 	attached = true;
 	return tree;
@@ -132,8 +137,7 @@ static int empty_mask(const char *path)
 {
 	if (stage.empty_fd >= 0)
 		return next_tree(&stage.empty_fd, -1, path);
-	uint64_t closed = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-	stage.empty_fd = new_filesystem("tmpfs", "tmpfs", (struct zb_ref){0, 0}, closed);
+	stage.empty_fd = new_filesystem("tmpfs", "tmpfs", (struct zb_ref){0, 0}, CLOSED);
 	return stage.empty_fd;
 }
 

@@ -23,6 +23,7 @@ static void masks_files_with_clones_of_one_null(void)
 	step_mask(&(struct zb_mask){.path = a_text("/a/below/a/file")});
 	step_mask(&(struct zb_mask){.path = a_text("/b")});
 	SAME_TEXT(call_log, "open_tree /dev/null clone nofollow\n"
+			    "mount_setattr tree set 0xb clear 0x0 propagation 0x0\n"
 			    "move_mount tree to root/a\n"
 			    "open_tree tree clone\n"
 			    "move_mount tree to root/b\n");
@@ -155,11 +156,32 @@ static void owns_only_pipes_and_sockets_and_terminals(void)
 	dup2(open(path, O_WRONLY), 0);
 	dup2(pair[1], 1);
 	int saved_errors = dup(2);
-	dup2(open("/dev/null", O_WRONLY), 2);
+	dup2(0, 2);
 	step_own_stdio(&(struct zb_own_stdio){.uid = 1000});
 	dup2(saved, 1);
 	dup2(saved_errors, 2);
 	SAME_TEXT(call_log, "fchown 1 1000 -1\n");
+}
+
+static void takes_the_containers_null_for_the_hosts(void)
+{
+	char path[128];
+	make_root();
+	put_file("plain", "", 0644);
+	strcat(strcpy(path, root_dir), "/plain");
+	dup2(open("/dev/null", O_WRONLY), 0);
+	FAILS(step_own_stdio(&(struct zb_own_stdio){.uid = 0}), ENOENT,
+		"open /dev/null of the container, which is to be a standard stream");
+	put_dir("root/dev");
+	put_file("root/dev/null", "", 0644);
+	FAILS(step_own_stdio(&(struct zb_own_stdio){.uid = 0}), EINVAL,
+		"open /dev/null of the container, which is to be a standard stream");
+	keep_root(open("/", O_PATH | O_DIRECTORY));
+	step_open_proc();
+	CHECK(fcntl(0, F_SETFL, O_APPEND) == 0);
+	step_own_stdio(&(struct zb_own_stdio){.uid = 0});
+	CHECK(fcntl(0, F_GETFL) == (O_WRONLY | O_LARGEFILE)); /* another open file than before */
+	dup2(open(path, O_RDONLY), 0);
 }
 
 const struct test fs_tests[] = {
@@ -173,6 +195,7 @@ const struct test fs_tests[] = {
 	{"device refuses to bind another device", refuses_to_bind_another_device},
 	{"device keeps an existing node", keeps_an_existing_node},
 	{"symlink leaves existing files alone", makes_symlinks_and_leaves_files_alone},
-	{"own_stdio leaves files and /dev/null alone", owns_only_pipes_and_sockets_and_terminals},
+	{"own_stdio takes the container's null device", takes_the_containers_null_for_the_hosts},
+	{"own_stdio leaves files alone", owns_only_pipes_and_sockets_and_terminals},
 	{0},
 };

@@ -3,6 +3,7 @@ package security
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -168,6 +169,48 @@ func TestStdioOfTheCallerKeepsItsOwner_CVE_2026_88265(t *testing.T) {
 	}
 	if owner := ownerOf(t, "/dev/null"); owner != null {
 		t.Errorf("the host's /dev/null was given to %s", owner)
+	}
+}
+
+// Root in a container has the host's null device as a standard stream and as the mask of files: it may write to it, but neither change its
+// times nor, what would break the host, its mode or owner.
+func TestHostsNullDeviceIsOutOfReach(t *testing.T) {
+	r := integration.New(t)
+	const try = `for f in $STREAMS /proc/keys; do touch -d "2001-01-01 00:00" $f; echo x >$f || echo "$f: no write"; done; true`
+	root := func(s *specs.Spec) {
+		caps := []string{"CAP_FOWNER", "CAP_DAC_OVERRIDE"}
+		s.Process.Capabilities = &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
+	}
+	masked := func(s *specs.Spec) { s.Linux.MaskedPaths = []string{"/proc/keys"} }
+	before, err := os.Stat("/dev/null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		after, err := os.Stat("/dev/null")
+		if err != nil || !after.ModTime().Equal(before.ModTime()) {
+			t.Errorf("the time of the host's null device was changed to %v (%v)", after.ModTime(), err)
+			_ = os.Chtimes("/dev/null", before.ModTime(), before.ModTime())
+		}
+	})
+	inNull := func(cmd *exec.Cmd) integration.Result { // descriptor 0 is /dev/null, too
+		null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer null.Close()
+		cmd.Stdin = null
+		return r.DoCommand(cmd)
+	}
+	streams := strings.ReplaceAll(try, "$STREAMS", "/proc/self/fd/0")
+	res := inNull(r.RunCommand(integration.NewBundle(t, root, masked, integration.Shell(streams))))
+	if res.Code != 0 || strings.Contains(res.Stdout, "no write") || !strings.Contains(res.Stderr, "Read-only file system") {
+		t.Errorf("run: exit %d, %q, %q", res.Code, res.Stdout, res.Stderr)
+	}
+	c := r.Start(integration.NewBundle(t, root, masked, integration.Sleep))
+	res = inNull(r.Command("exec", c.ID, "/bin/sh", "-c", streams))
+	if res.Code != 0 || strings.Contains(res.Stdout, "no write") || !strings.Contains(res.Stderr, "Read-only file system") {
+		t.Errorf("exec: exit %d, %q, %q", res.Code, res.Stdout, res.Stderr)
 	}
 }
 
