@@ -38,13 +38,16 @@ func execProcess(c *cli.Context, saved savedSpec) (*specs.Process, error) {
 			return nil, fmt.Errorf("--process: the file holds the command, but %q is given too", args[0])
 		}
 		for _, f := range processFlags() {
-			if c.IsSet(f.Names()[0]) {
+			if c.IsSet(f.Names()[0]) && f.Names()[0] != "tty" { // podman gives --tty as well
 				return nil, fmt.Errorf("--process: the file describes the whole process; --%s belongs in it", f.Names()[0])
 			}
 		}
 		p, err := spec.LoadProcess(c.String("process"))
 		if err != nil {
 			return nil, fmt.Errorf("--process: %w", err)
+		}
+		if c.IsSet("tty") && c.Bool("tty") != p.Terminal {
+			return nil, fmt.Errorf("--tty: contradicts terminal in the file of --process, %t", p.Terminal)
 		}
 		return p, nil
 	}

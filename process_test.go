@@ -128,6 +128,14 @@ func TestExecCapabilities(t *testing.T) {
 	}
 }
 
+// podman's exec -t: the file and the flag both say it.
+func TestExecProcessTakesTheTerminalTwice(t *testing.T) {
+	p, err := processOf(t, specs.Process{}, "-p", writeFile(t, `{"args":["x"],"cwd":"/","terminal":true}`), "--tty", "web")
+	if err != nil || !p.Terminal {
+		t.Errorf("got %+v, %v", p, err)
+	}
+}
+
 func TestExecProcessRefuses(t *testing.T) {
 	file := writeFile(t, `{"args":["x"],"cwd":"/"}`)
 	empty := writeFile(t, `{"cwd":"/"}`)
@@ -138,6 +146,7 @@ func TestExecProcessRefuses(t *testing.T) {
 	}{
 		{"a file and a command", "-p " + file + " web sh", `--process: the file holds the command, but "sh" is given too`},
 		{"a file and a flag", "-p " + file + " --user 1 web", "--process: the file describes the whole process; --user belongs in it"},
+		{"a file and another --tty", "-p " + file + " --tty web", "--tty: contradicts terminal in the file of --process, false"},
 		{"a file without a command", "-p " + empty + " web", "--process: " + empty + ": args: missing; at least one entry is needed"},
 		{"no file", "-p /nowhere web", "--process: open /nowhere: no such file or directory"},
 		{"a variable without a value", "-e A web sh", `--env: "A" is not NAME=VALUE`},
