@@ -42,6 +42,8 @@ install: build ## install bin/zbox and its man pages below PREFIX (/usr/local), 
 	install -D -m 0755 bin/zbox $(DESTDIR)$(PREFIX)/bin/zbox
 	install -D -m 0644 docs/man/zbox.8 $(DESTDIR)$(PREFIX)/share/man/man8/zbox.8
 	install -D -m 0644 docs/man/zbox-sandbox.5 $(DESTDIR)$(PREFIX)/share/man/man5/zbox-sandbox.5
+	[ ! -d $(DESTDIR)/etc/containers/containers.conf.d ] || \
+		install -m 0644 docs/zbox-containers.conf $(DESTDIR)/etc/containers/containers.conf.d/zbox.conf
 
 .PHONY: demo
 demo: ## build, run examples/sandbox.json and print what the sandbox sees of its limits
@@ -59,6 +61,7 @@ test: ## run all tests: unit, stage, integration on v1, v2 and in the virtual ma
 	@$(MAKE) stage-test
 	@$(MAKE) integration
 	@$(MAKE) integration-v2
+	@$(MAKE) engines
 	@$(MAKE) validation
 	@$(MAKE) vm-test
 	@$(MAKE) check
@@ -90,6 +93,15 @@ vm-test: build ## run them with systemd and cgroup v2: here if the machine is su
 vm-bench: build ## measure zbox there beside runc and crun, RUNS (20) times each; needs root
 	@tools/deps.sh test vm
 	SUITE=bench.suite.sh VM_SECONDS=900 tests/vm/run.sh
+
+.PHONY: engines
+engines: $(ZBOX_BUILT) ## run podman and docker with zbox; needs root
+	@tools/deps.sh engines
+	RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS) engines' -count=1 -p 1 -timeout 30m ./tests/integration/engines/...
+
+.PHONY: engines-test
+engines-test: ## the same with 500 containers in each engine
+	@ENGINES_CONTAINERS=500 $(MAKE) engines
 
 .PHONY: validation
 validation: $(ZBOX_BUILT) ## run the runtime-tools validation suite on RUNTIME; needs root

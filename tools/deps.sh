@@ -34,6 +34,16 @@ for goal in build "$@"; do
 		want e2fsprogs /usr/sbin/debugfs /sbin/debugfs
 		want cpio /usr/bin/cpio /bin/cpio
 		;;
+	engines)
+		want busybox-static /bin/busybox /usr/bin/busybox
+		want runc /usr/sbin/runc /usr/bin/runc
+		want podman /usr/bin/podman
+		want conmon /usr/bin/conmon
+		want netavark /usr/lib/podman/netavark
+		want catatonit /usr/bin/catatonit
+		want iptables /usr/sbin/iptables
+		want docker.io /usr/sbin/dockerd /usr/bin/dockerd
+		;;
 	check)
 		want git /usr/bin/git
 		want codespell /usr/bin/codespell
