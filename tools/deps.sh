@@ -27,6 +27,10 @@ for goal in build "$@"; do
 		want busybox-static /bin/busybox /usr/bin/busybox
 		want clang /usr/bin/clang
 		want iproute2 /usr/sbin/ip /sbin/ip
+		want nftables /usr/sbin/nft
+		want passt /usr/bin/pasta
+		want slirp4netns /usr/bin/slirp4netns
+		want runc /usr/sbin/runc /usr/bin/runc
 		;;
 	vm)
 		want qemu-system-x86 /usr/bin/qemu-system-x86_64

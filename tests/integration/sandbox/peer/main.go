@@ -1,0 +1,164 @@
+// Command peer is the client and the server of the network tests, inside of sandboxes and outside:
+//
+//	peer serve tcp::80 udp:192.0.2.1:53   answers everybody with their own address; says "ready" when it listens
+//	peer dns 203.0.113.7 udp:192.0.2.1:53 answers every question for an IPv4 address with this one
+//	peer ask tcp 192.0.2.1:80             prints the answer, or why there is none
+//	peer lookup NAME                      prints the address that the resolvers of /etc/resolv.conf know
+//
+// Servers end with their standard input.
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+)
+
+// patience is how long a client waits for an answer that may never come.
+const patience = 2 * time.Second
+
+func main() {
+	if err := run(os.Args[1], os.Args[2:]); err != nil {
+		fmt.Println(reason(err))
+		os.Exit(1)
+	}
+}
+
+func run(command string, args []string) error {
+	switch command {
+	case "serve":
+		return serve(args, netip.Addr{})
+	case "dns":
+		return serve(args[1:], netip.MustParseAddr(args[0]))
+	case "ask":
+		return ask(args[0], args[1])
+	case "lookup":
+		addresses, err := net.LookupHost(args[0])
+		fmt.Println(strings.Join(addresses, " "))
+		return err
+	}
+	return errors.New("unknown command")
+}
+
+// reason is the innermost text: "connection refused", "no route to host", "timeout".
+func reason(err error) string {
+	var timeout interface{ Timeout() bool }
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return "timeout"
+	}
+	for errors.Unwrap(err) != nil {
+		err = errors.Unwrap(err)
+	}
+	return err.Error()
+}
+
+func ask(protocol, address string) error {
+	conn, err := net.DialTimeout(protocol, address, patience)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte("?\n")); err != nil {
+		return err
+	}
+	buf := make([]byte, 64)
+	n, err := conn.Read(buf)
+	if err != nil {
+		return err
+	}
+	fmt.Print(string(buf[:n]))
+	return nil
+}
+
+// serve opens all ports, serves them, and ends with standard input. answer is what dns says.
+func serve(ports []string, answer netip.Addr) error {
+	for _, port := range ports {
+		protocol, address, _ := strings.Cut(port, ":")
+		if protocol == "tcp" {
+			l, err := net.Listen("tcp4", address)
+			if err != nil {
+				return err
+			}
+			go serveTCP(l)
+			continue
+		}
+		c, err := net.ListenPacket("udp4", address)
+		if err != nil {
+			return err
+		}
+		if answer.IsValid() {
+			go serveDNS(c, answer)
+		} else {
+			go serveUDP(c)
+		}
+	}
+	fmt.Println("ready")
+	_, err := io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+func serveTCP(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		fmt.Fprintln(conn, host(conn.RemoteAddr()))
+		conn.Close()
+	}
+}
+
+func serveUDP(c net.PacketConn) {
+	buf := make([]byte, 64)
+	for {
+		_, from, err := c.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		_, _ = c.WriteTo([]byte(host(from)+"\n"), from)
+	}
+}
+
+func host(a net.Addr) string {
+	h, _, _ := net.SplitHostPort(a.String())
+	return h
+}
+
+// serveDNS answers questions of type A (RFC 1035, 4.1); others have no answer.
+func serveDNS(c net.PacketConn, answer netip.Addr) {
+	buf := make([]byte, 1500)
+	for {
+		n, from, err := c.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		end := 12
+		for end < n && buf[end] != 0 {
+			end += int(buf[end]) + 1
+		}
+		end += 5 // the root label, type and class
+		if end > n {
+			continue
+		}
+		reply := append([]byte{}, buf[:end]...)
+		count := uint16(0)
+		if binary.BigEndian.Uint16(buf[end-4:]) == 1 {
+			count = 1
+			reply = append(reply, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4)
+			reply = append(reply, answer.AsSlice()...)
+		}
+		binary.BigEndian.PutUint16(reply[2:], 0x8180)
+		binary.BigEndian.PutUint16(reply[6:], count)
+		binary.BigEndian.PutUint32(reply[8:], 0)
+		_, _ = c.WriteTo(reply, from)
+	}
+}
