@@ -112,7 +112,10 @@ func serveTCP(l net.Listener) {
 		if err != nil {
 			return
 		}
-		fmt.Fprintln(conn, host(conn.RemoteAddr()))
+		// What is not read when a connection is closed would end it with an error for the client.
+		if _, err := conn.Read(make([]byte, 64)); err == nil {
+			fmt.Fprintln(conn, host(conn.RemoteAddr()))
+		}
 		conn.Close()
 	}
 }

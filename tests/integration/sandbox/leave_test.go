@@ -1,0 +1,327 @@
+package sandbox
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bxrne/zbox/tests/integration"
+)
+
+func TestTwoHundredSandboxesLeaveNothing(t *testing.T) {
+	w := newWorld(t)
+	check := w.leavesNothing()
+	w.serve(w.outside, "serve", "tcp::80")
+	const sandboxes, atATime = 200, 8
+	files := make(chan string)
+	var workers sync.WaitGroup
+	for range atATime {
+		workers.Go(func() {
+			for file := range files {
+				out, err := w.zbox("-c", file, "--", "ask", "tcp", "192.0.2.1:80").CombinedOutput()
+				if string(out) != "192.0.2.10\n" || err != nil {
+					t.Errorf("%q, %v", out, err)
+				}
+			}
+		})
+	}
+	for i := range sandboxes {
+		files <- w.box(true, forward(9000+i, 80), forward(9000+i, 53, "protocol", "udp")).write(t)
+	}
+	close(files)
+	workers.Wait()
+	check()
+}
+
+// killed starts a sandbox with a port, kills zbox, and with it the sandbox, and returns the sandbox's id.
+func (w *world) killed() string {
+	w.t.Helper()
+	cmd := w.zbox("-c", w.box(true, forward(8080, 80)).write(w.t), "--", "serve", "tcp::80")
+	startServer(w.t, cmd)
+	if got := w.ask(w.outside, "tcp", "192.0.2.10:8080"); got != "192.0.2.1" {
+		w.t.Fatalf("before the kill: %q", got)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		w.t.Fatal(err)
+	}
+	integration.Eventually(w.t, "the kernel takes the link away", func() bool { return !strings.Contains(w.host.must("ip", "-o", "link"), " zbx") })
+	return strings.TrimSpace(w.do("list", "-q").Stdout)
+}
+
+func TestKilledSandboxLeavesNothing(t *testing.T) {
+	t.Run("behind delete", func(t *testing.T) {
+		w := newWorld(t)
+		check := w.leavesNothing()
+		id := w.killed()
+		if !strings.Contains(w.host.must("nft", "list", "tables"), "zbox-"+id+"-") {
+			t.Error("the table is gone without anybody's doing: the test proves nothing")
+		}
+		for range 2 { // the second finds nothing to do
+			if res := w.do("delete", "--force", id); res.Code != 0 || res.Stderr != "" {
+				t.Errorf("delete: exit code %d, %q", res.Code, res.Stderr)
+			}
+		}
+		check()
+	})
+	t.Run("behind the next sandbox", func(t *testing.T) {
+		w := newWorld(t)
+		check := w.leavesNothing()
+		id := w.killed()
+		// The port is free again, and so is the address.
+		stop := w.start(w.box(true, forward(8080, 80)), "tcp::80")
+		if tables := w.host.must("nft", "list", "tables"); strings.Contains(tables, "zbox-"+id+"-") {
+			t.Errorf("the table of the killed one is there: %s", tables)
+		}
+		if got := w.ask(w.host, "tcp", "127.0.0.1:8080"); got != "10.0.2.1" {
+			t.Errorf("got %q", got)
+		}
+		if res := w.do("delete", "--force", id); res.Code != 0 || res.Stderr != "" {
+			t.Errorf("delete: exit code %d, %q", res.Code, res.Stderr)
+		}
+		// Which took nothing from the living one.
+		if got := w.ask(w.outside, "tcp", "192.0.2.10:8080"); got != "192.0.2.1" {
+			t.Errorf("got %q", got)
+		}
+		stop()
+		check()
+	})
+}
+
+func TestSandboxKilledAtAnyMomentLeavesNothing(t *testing.T) {
+	w := newWorld(t)
+	check := w.leavesNothing()
+	bundle := filepath.Join(w.dir, "bundle")
+	spec := w.do("spec", "-c", w.box(true, forward(8080, 80)).write(t), "-b", bundle, "--", "ask", "tcp", "192.0.2.1:9")
+	if spec.Code != 0 {
+		t.Fatalf("spec: %s", spec.Stderr)
+	}
+	connected := 0
+	for i := range 60 {
+		id := fmt.Sprintf("%s-%d", w.Marker, i)
+		cmd := w.zbox("run", "-b", bundle, id)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// From the first step to behind the last, on a machine that takes 10 ms for all of them.
+		timer := time.NewTimer(time.Duration(i) * 400 * time.Microsecond)
+		<-timer.C
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if strings.Contains(w.host.must("nft", "list", "tables"), id) {
+			connected++
+		}
+		if res := w.do("delete", "--force", id); res.Code != 0 {
+			t.Errorf("delete: exit code %d, %q", res.Code, res.Stderr)
+		}
+	}
+	if connected == 0 {
+		t.Error("no kill came while a sandbox was connected")
+	}
+	check()
+}
+
+func TestForwardingOfTheHostStaysAsItIs(t *testing.T) {
+	w := newWorld(t)
+	w.host.must("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+	check := w.leavesNothing()
+	stop := w.start(w.box(true, forward(8080, 80)), "tcp::80")
+	if got := w.ask(w.outside, "tcp", "192.0.2.10:8080"); got != "192.0.2.1" {
+		t.Errorf("got %q", got)
+	}
+	stop()
+	check()
+}
+
+// docker switches it on, too, and is not to lose it with the sandbox.
+func TestForwardingThatOthersSwitchOnMeanwhileStays(t *testing.T) {
+	w := newWorld(t)
+	stop := w.start(w.box(true, forward(8080, 80)), "tcp::80")
+	w.host.must("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+	stop()
+	if got := w.host.must("cat", "/proc/sys/net/ipv4/conf/up0/forwarding"); got != "1\n" {
+		t.Errorf("forwarding is %q", got)
+	}
+}
+
+func TestHostBecomesNoRouter(t *testing.T) {
+	w := newWorld(t)
+	w.outside.must("sh", "-c", "ip route add 203.0.113.0/24 via 192.0.2.10")
+	w.host.must("ip", "route", "add", "203.0.113.0/24", "via", "192.0.2.1")
+	w.start(w.box(true, forward(8080, 80)), "tcp::80")
+	if got := w.host.must("cat", "/proc/sys/net/ipv4/conf/up0/forwarding"); got != "1\n" {
+		t.Errorf("forwarding is %q: the test proves nothing", got)
+	}
+	w.host.must("sh", "-c", "nft add table ip watch; nft 'add chain ip watch out { type filter hook postrouting priority 0; }'; nft add rule ip watch out ip daddr 203.0.113.9 counter")
+	_ = w.ask(w.outside, "udp", "203.0.113.9:9")
+	if rules := w.host.must("nft", "list", "table", "ip", "watch"); !strings.Contains(rules, "counter packets 0 ") {
+		t.Errorf("the host has forwarded a packet from outside to outside:\n%s", rules)
+	}
+}
+
+// A firewall that drops what it does not know, as docker's and ufw's do, made by iptables.
+func TestSandboxWorksBehindAClosedFirewall(t *testing.T) {
+	w := newWorld(t)
+	w.host.must("sh", "-c", `nft add table ip filter
+		nft 'add chain ip filter FORWARD { type filter hook forward priority filter; policy drop; }'
+		nft add rule ip filter FORWARD ip daddr 198.51.100.53 counter drop
+		nft 'add table inet other; add chain inet other fwd0 { type filter hook forward priority 10; policy drop; }'`)
+	check := w.leavesNothing()
+	w.serve(w.outside, "serve", "tcp::80")
+	if got := w.inside(w.box(true), "ask", "tcp", "192.0.2.1:80"); got != "192.0.2.10" {
+		t.Errorf("out: %q", got)
+	}
+	if got := w.inside(w.box(true), "ask", "tcp", "198.51.100.53:80"); got != "timeout" {
+		t.Errorf("what the administrator drops: %q", got)
+	}
+	stop := w.start(w.box(true, forward(8080, 80)), "tcp::80")
+	if got := w.ask(w.outside, "tcp", "192.0.2.10:8080"); got != "192.0.2.1" {
+		t.Errorf("in: %q", got)
+	}
+	stop()
+	w.host.must("nft", "reset", "counters") // those of rules stay
+	w.host.must("sh", "-c", "nft flush chain ip filter FORWARD; nft add rule ip filter FORWARD ip daddr 198.51.100.53 counter drop")
+	check()
+}
+
+// What translate writes is plain OCI: the hooks call zbox, whoever runs the bundle.
+func TestBundleIsConnectedByRunc(t *testing.T) {
+	w := newWorld(t)
+	check := w.leavesNothing()
+	w.serve(w.outside, "serve", "tcp::80")
+	bundle, state := filepath.Join(w.dir, "bundle"), filepath.Join(w.dir, "state")
+	if res := w.do("spec", "-c", w.box(true, forward(8080, 80)).write(t), "-b", bundle, "--", "serve", "tcp::80"); res.Code != 0 {
+		t.Fatalf("spec: %s", res.Stderr)
+	}
+	stop := startServer(t, w.host.command("runc", "--root", state, "run", "-b", bundle, w.Marker+"-runc"))
+	if got := w.ask(w.outside, "tcp", "192.0.2.10:8080"); got != "192.0.2.1" {
+		t.Errorf("got %q", got)
+	}
+	if !strings.Contains(w.host.must("nft", "list", "tables"), w.Marker+"-runc-") {
+		t.Error("there is no table of that name")
+	}
+	stop()
+	check()
+}
+
+// userBox is a configuration that the caller without privileges can use.
+func (w *world) userBox(b box) box {
+	w.t.Helper()
+	home := filepath.Join(w.dir, "home")
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := os.Chown(home, caller, caller); err != nil {
+		w.t.Fatal(err)
+	}
+	zbox := filepath.Join(w.dir, "zbox")
+	if _, err := os.Stat(zbox); err != nil {
+		if out, err := exec.Command("cp", w.Path, zbox).CombinedOutput(); err != nil {
+			w.t.Fatalf("%v: %s", err, out)
+		}
+	}
+	return b.with("strict", false).with("root", filepath.Join(home, "none"))
+}
+
+// byCaller is zbox for a user without privileges, with path as its PATH.
+func (w *world) byCaller(path string, b box, args ...string) *exec.Cmd {
+	w.t.Helper()
+	text, err := os.ReadFile(w.userBox(b).write(w.t))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	config := filepath.Join(w.dir, "user.json")
+	if err := os.WriteFile(config, text, 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+	home := filepath.Join(w.dir, "home")
+	return w.host.command(append([]string{
+		"setpriv", fmt.Sprintf("--reuid=%d", caller), fmt.Sprintf("--regid=%d", caller), "--clear-groups",
+		"env", "-i", "PATH=" + path, "XDG_RUNTIME_DIR=" + home, filepath.Join(w.dir, "zbox"), "-c", config, "--",
+	}, args...)...)
+}
+
+func TestRootlessSandboxIsConnectedByAHelper(t *testing.T) {
+	integration.V1Only(t)
+	for _, helper := range []string{"pasta", "slirp4netns"} {
+		t.Run(helper, func(t *testing.T) {
+			w := newWorld(t)
+			program, err := exec.LookPath(helper)
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(w.dir, "bin")
+			if err := os.Mkdir(path, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(program, filepath.Join(path, helper)); err != nil {
+				t.Fatal(err)
+			}
+			check := w.leavesNothing()
+			w.serve(w.outside, "serve", "tcp::80", "udp:198.51.100.53:80")
+			w.serve(w.outside, "dns", "203.0.113.7", "udp:198.51.100.53:53")
+			for _, test := range []struct{ want, command string }{
+				{"192.0.2.10\n", "ask tcp 192.0.2.1:80"},
+				{"192.0.2.10\n", "ask udp 198.51.100.53:80"},
+				{"203.0.113.7\n", "lookup host.example"},
+			} {
+				if res := w.DoCommand(w.byCaller(path, w.box(true), strings.Fields(test.command)...)); res.Stdout != test.want {
+					t.Errorf("%s: %q, %q", test.command, res.Stdout, res.Stderr)
+				}
+			}
+			b := w.box(true, forward(8080, 80), forward(5353, 53, "protocol", "udp"), forward(8081, 80, "bind", "127.0.0.1"))
+			serve := func() *exec.Cmd {
+				cmd := w.byCaller(path, b, "serve", "tcp::80", "udp::53")
+				startServer(t, cmd)
+				return cmd
+			}
+			cmd := serve()
+			for _, test := range []struct {
+				from              space
+				protocol, address string
+				answered          bool
+			}{
+				{w.outside, "tcp", "192.0.2.10:8080", true},
+				{w.outside, "udp", "192.0.2.10:5353", true},
+				{w.host, "tcp", "127.0.0.1:8080", true},
+				{w.host, "tcp", "127.0.0.1:8081", true},
+				{w.host, "tcp", "192.0.2.10:8081", false},
+				{w.outside, "tcp", "192.0.2.10:80", false},
+			} {
+				got := w.ask(test.from, test.protocol, test.address)
+				if answered := strings.Count(got, ".") == 3; answered != test.answered {
+					t.Errorf("%s %s: %q", test.protocol, test.address, got)
+				}
+			}
+			if res := w.DoCommand(w.byCaller(path, w.box(true, forward(8080, 80)), "lookup", "host.example")); res.Code != 1 || !strings.Contains(res.Stderr, "port 8080/tcp of 0.0.0.0 is in use on the host") {
+				t.Errorf("a port in use: exit code %d, %q", res.Code, res.Stderr)
+			}
+			// Helper and sandbox end with a zbox that is killed, and nobody has to delete anything for that.
+			if err := cmd.Process.Signal(unix.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			integration.Eventually(t, "the port is free", func() bool { return w.ask(w.outside, "tcp", "192.0.2.10:8080") == "connection refused" })
+			check()
+		})
+	}
+}
+
+func TestRootlessWithoutHelperIsAnError(t *testing.T) {
+	integration.V1Only(t)
+	w := newWorld(t)
+	res := w.DoCommand(w.byCaller("/nonexistent", w.box(true), "serve"))
+	want := "a sandbox without root needs pasta (package passt) or slirp4netns (package slirp4netns), and neither is in /nonexistent: install passt, or run zbox as root"
+	if res.Code != 1 || !strings.Contains(res.Stderr, want) || res.Stdout != "" {
+		t.Errorf("exit code %d, %q, %q", res.Code, res.Stdout, res.Stderr)
+	}
+	res = w.DoCommand(w.byCaller(os.Getenv("PATH"), w.box(false, forward(8080, 80)), "serve"))
+	if want := "port_forwards without network_access need root"; res.Code != 1 || !strings.Contains(res.Stderr, want) {
+		t.Errorf("exit code %d, %q, %q", res.Code, res.Stdout, res.Stderr)
+	}
+}
