@@ -59,6 +59,7 @@ for goal in build "$@"; do
 		want hyperfine /usr/bin/hyperfine
 		want runc /usr/sbin/runc /usr/bin/runc
 		want jq /usr/bin/jq
+		want iproute2 /usr/sbin/ip /sbin/ip
 		;;
 	fuzz)
 		want clang /usr/bin/clang

@@ -2,20 +2,20 @@ package sandbox
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/bxrne/zbox/tests/integration"
 )
 
 // Every command of the examples in docs/sandbox.md is run as it is printed there.
 func TestExamplesRunAsPrinted(t *testing.T) {
-	r := integration.New(t)
-	newBox(t, r)
-	top := filepath.Join("..", "..", "..")
+	w := newWorld(t) // two of them have ports and networks
+	newBox(t, w.Runtime)
+	top, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	text, err := os.ReadFile(filepath.Join(top, "docs/sandbox.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -23,19 +23,18 @@ func TestExamplesRunAsPrinted(t *testing.T) {
 	_, rest, _ := strings.Cut(string(text), "<!-- examples:")
 	section, _, ok := strings.Cut(rest, "<!-- /examples -->")
 	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(section, -1)
-	if !ok || len(blocks) != 2 {
+	if !ok || len(blocks) != 3 {
 		t.Fatalf("%d examples", len(blocks))
 	}
 	t.Cleanup(func() {
-		for _, name := range []string{"agent-work", "agent-root", "agent-result.json", "build-root"} {
+		for _, name := range []string{"agent-work", "agent-root", "agent-result.json", "build-root", "web-www", "web-root"} {
 			os.RemoveAll("/tmp/zbox-" + name)
 		}
 	})
-	for i, want := range []string{"done\n", "built\n"} {
-		script := "set -e; zbox() { " + r.Path + " --root " + r.Root + " \"$@\"; }\n" + blocks[i][1]
-		cmd := exec.Command("bash", "-c", script)
-		cmd.Dir = top
-		if res := r.DoCommand(cmd); res.Code != 0 || res.Stdout != want || res.Stderr != "" {
+	for i, want := range []string{"done\n", "built\n", "hello\n"} {
+		script := "set -e; cd " + top + "; zbox() { " + w.Path + " --root " + w.Root + " \"$@\"; }\n" + blocks[i][1]
+		cmd := w.host.command("bash", "-c", script)
+		if res := w.DoCommand(cmd); res.Code != 0 || res.Stdout != want || res.Stderr != "" {
 			t.Errorf("%s: exit code %d, %q, %q", blocks[i][1], res.Code, res.Stdout, res.Stderr)
 		}
 	}
