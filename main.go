@@ -109,7 +109,7 @@ func newApp(inv invocation, rep *report, stdout io.Writer) *cli.App {
 		DisableSliceFlagSeparator: true, // --env A=1,2 is one value
 		OnUsageError:              usageError,
 		ExitErrHandler:            func(*cli.Context, error) {},
-		Metadata:                  map[string]any{"report": rep, "invocation": inv, "hooks": runOwnHook},
+		Metadata:                  map[string]any{"report": rep, "invocation": inv, "hooks": (&connection{}).run},
 		Action:                    withoutCommand,
 	}
 	// cli/v2 spends a tenth of a millisecond on flags that are not given: it looks each of them up in all of them.

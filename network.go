@@ -17,10 +17,9 @@ import (
 
 func networkCommand() *cli.Command {
 	return &cli.Command{
-		Usage:     "connect a sandbox to the network, or take the connection back",
-		ArgsUsage: "up|down",
-		Description: "These are the createRuntime and poststop hooks of a sandbox's bundle. The container's state comes on standard\n" +
-			"input, as the runtime hands it to hooks. down may run any number of times.",
+		Usage:       "connect a sandbox to the network, or take the connection back",
+		ArgsUsage:   "up|down",
+		Description: "These are the hooks of a sandbox's bundle: the container's state comes on standard input. down may run any number of times.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "access", Usage: "let the sandbox open connections"},
 			&cli.StringSliceFlag{Name: "forward", Usage: "lead a port of the host into the sandbox: `PROTOCOL:ADDRESS:PORT:SANDBOXPORT`"},
@@ -30,24 +29,31 @@ func networkCommand() *cli.Command {
 			if c.Args().First() == "watch" { // started by up
 				return network.Watch()
 			}
-			state, given := c.App.Metadata["state"].(specs.State)
+			conn, given := c.App.Metadata["connection"].(*connection)
 			if !given {
-				if err := json.NewDecoder(io.LimitReader(os.Stdin, 1<<20)).Decode(&state); err != nil {
+				conn = &connection{}
+				if err := json.NewDecoder(io.LimitReader(os.Stdin, 1<<20)).Decode(&conn.state); err != nil {
 					return fmt.Errorf("reading the container's state from standard input: %w", err)
 				}
 			}
-			return networkHook(c, state)
+			return conn.hook(c)
 		},
 	}
 }
 
-// networkHook does what the flags say for the container of the state.
-func networkHook(c *cli.Context, state specs.State) error {
+// connection is what a process knows of the sandbox whose hooks it runs.
+type connection struct {
+	state   specs.State
+	witness *network.Witness // from up to down
+}
+
+// hook does what the flags say.
+func (conn *connection) hook(c *cli.Context) error {
 	o, err := runtimeOptions(c)
 	if err != nil {
 		return err
 	}
-	n := network.Config{ID: state.ID, StateDir: filepath.Join(o.Root, ".network"), Pid: state.Pid, Access: c.Bool("access"), Path: os.Getenv("PATH")}
+	n := network.Config{ID: conn.state.ID, Pid: conn.state.Pid, StateDir: filepath.Join(o.Root, ".network"), Access: c.Bool("access"), Path: os.Getenv("PATH")}
 	for _, text := range c.StringSlice("forward") {
 		f, err := network.ParseForward(text)
 		if err != nil {
@@ -64,9 +70,10 @@ func networkHook(c *cli.Context, state specs.State) error {
 	}
 	switch c.Args().First() {
 	case "up":
-		return network.Up(n)
+		conn.witness, err = network.Up(n)
+		return err
 	case "down":
-		return network.Down(n.StateDir, n.ID)
+		return network.Down(n.StateDir, n.ID, conn.witness)
 	}
 	return errors.New("up or down is needed")
 }

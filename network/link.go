@@ -128,7 +128,7 @@ func releaseLink(name string) error {
 	return nil
 }
 
-// removeLink deletes the link of an Up that failed: its sandbox may live on.
+// removeLink deletes a link that does not go by itself.
 func removeLink(name string) error {
 	index, err := linkIndex(name)
 	if errors.Is(err, unix.ENODEV) {

@@ -88,8 +88,9 @@ func (d decision) make(c Config, rules *ruleset, n names) error {
 	return switchForwarding(d.closed, true)
 }
 
-// routedDown undoes routedUp. What has names of its own is removed even without a record.
-func routedDown(stateDir, id string, r *record) error {
+// routedDown undoes routedUp. What has names of its own is removed even without a record. The link goes with the sandbox's network
+// namespace where that is sure to go now; otherwise it is removed here.
+func routedDown(stateDir, id string, r *record, w *Witness) error {
 	host, err := inode(hostNamespace)
 	if err != nil {
 		return err
@@ -105,7 +106,12 @@ func routedDown(stateDir, id string, r *record) error {
 		return err
 	}
 	defer l.Close()
-	return undo(stateDir, namesOf(stateDir, id), *r)
+	n := namesOf(stateDir, id)
+	goes := w.idle()
+	if err := undo(stateDir, n, *r); err != nil || goes {
+		return err
+	}
+	return removeLink(n.link)
 }
 
 // undo needs the lock. Forwarding is switched off before the table goes that remembers it.

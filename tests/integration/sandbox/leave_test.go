@@ -40,6 +40,17 @@ func TestTwoHundredSandboxesLeaveNothing(t *testing.T) {
 	check()
 }
 
+// What is still to be sent holds a network namespace for minutes.
+func TestSandboxLeavesNothingWhenTheOtherEndIsSilent(t *testing.T) {
+	w := newWorld(t)
+	check := w.leavesNothing()
+	w.serve(w.outside, "serve", "tcp::80")
+	stop := startServer(t, w.zbox("-c", w.box(true).write(t), "--", "leave", "tcp", "192.0.2.1:80"))
+	w.outside.must("nft", "add table ip wall; add chain ip wall in { type filter hook input priority 0; policy drop; }")
+	stop()
+	check()
+}
+
 // killed starts a sandbox with a port, kills zbox, and with it the sandbox, and returns the sandbox's id.
 func (w *world) killed() string {
 	w.t.Helper()

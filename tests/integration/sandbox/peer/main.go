@@ -3,6 +3,7 @@
 //	peer serve tcp::80 udp:192.0.2.1:53   answers everybody with their own address; says "ready" when it listens
 //	peer dns 203.0.113.7 udp:192.0.2.1:53 answers every question for an IPv4 address with this one
 //	peer ask tcp 192.0.2.1:80             prints the answer, or why there is none
+//	peer leave tcp 192.0.2.1:80           connects, says "ready", and behind its input's end leaves without waiting for an answer
 //	peer lookup NAME                      prints the address that the resolvers of /etc/resolv.conf know
 //
 // Servers end with their standard input.
@@ -38,6 +39,8 @@ func run(command string, args []string) error {
 		return serve(args[1:], netip.MustParseAddr(args[0]))
 	case "ask":
 		return ask(args[0], args[1])
+	case "leave":
+		return leave(args[0], args[1])
 	case "lookup":
 		addresses, err := net.LookupHost(args[0])
 		fmt.Println(strings.Join(addresses, " "))
@@ -77,6 +80,19 @@ func ask(protocol, address string) error {
 	}
 	fmt.Print(string(buf[:n]))
 	return nil
+}
+
+func leave(protocol, address string) error {
+	conn, err := net.DialTimeout(protocol, address, patience)
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		return err
+	}
+	_, err = conn.Write([]byte("bye\n"))
+	return err
 }
 
 // serve opens all ports, serves them, and ends with standard input. answer is what dns says.
