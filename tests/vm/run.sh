@@ -20,7 +20,8 @@ payload() {
 	cp ./*suite.sh users.sh "$1/"
 	cd "$repository"
 	CGO_ENABLED=0 go test -c -trimpath -tags urfave_cli_no_docs -o "$1/tests/" ./cgroup ./tests/integration ./tests/integration/sandbox ./tests/integration/security
-	CGO_ENABLED=0 go build -trimpath -o "$1/programs/" ./tests/integration/probe ./tests/integration/security/attacker
+	CGO_ENABLED=0 go build -trimpath -o "$1/programs/" ./tests/integration/probe ./tests/integration/sandbox/peer \
+		./tests/integration/security/attacker
 	musl-gcc -Os -static -s -o "$1/programs/true" bench/true.c
 	if [ -z "${ONLY:-}" ]; then
 		tests/validation/run.sh build

@@ -51,10 +51,8 @@ func newWorld(t *testing.T) *world {
 	r := integration.New(t)
 	w := &world{Runtime: r, t: t, dir: publicDir(t)}
 	w.peer = filepath.Join(w.dir, "peer")
-	build := exec.Command("go", "build", "-trimpath", "-o", w.peer, "github.com/bxrne/zbox/tests/integration/sandbox/peer")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the peer: %v\n%s", err, out)
+	if err := integration.BuildProgram("sandbox/peer", w.peer); err != nil {
+		t.Fatal(err)
 	}
 	resolver := filepath.Join(w.dir, "resolv.conf")
 	if err := os.WriteFile(resolver, []byte("nameserver 127.0.0.53\nnameserver 198.51.100.53\n"), 0o644); err != nil {
