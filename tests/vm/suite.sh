@@ -12,8 +12,8 @@ export RUNTIME=$PWD/zbox PROGRAMS=$PWD/programs
 # MACHINE=systemd: a test that needs such a machine must not skip here.
 export MACHINE=systemd
 
-# What these test does not depend on the machine, and takes minutes where the processor is emulated.
-skip='TestThousandCycles|TestTwoHundredSandboxes|TestSandboxKilledAtAnyMoment|TestSandboxLeavesNothingWhenTheOtherEndIsSilent'
+# What these test does not depend on the machine, and takes minutes where the processor is emulated, or needs the repository.
+skip='TestExamplesRunAsPrinted|TestThousandCycles|TestTwoHundredSandboxes|TestSandboxKilledAtAnyMoment|TestSandboxLeavesNothingWhenTheOtherEndIsSilent'
 declare -A select=([security]='Cgroup|Rootless')
 
 rc=0
