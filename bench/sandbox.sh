@@ -1,16 +1,18 @@
 #!/bin/bash
 # sandbox.sh: measures `zbox -c FILE -- true`, without and with network, beside `zbox run` of the same bundle without, on the machine's own
-# cgroups: limits need controllers. The network is one of its own, with one link.
+# cgroups: limits need controllers. The network is one of its own, with one link; state lies on a tmpfs, as /run does on real machines.
 set -euo pipefail
 cd "$(dirname "$0")"
 if [ -z "${BENCH_NETWORK:-}" ]; then
-	BENCH_NETWORK=1 exec unshare -n sh -c 'ip link set lo up && ip link add up0 type veth peer name far0 && ip link set far0 up &&
+	BENCH_NETWORK=1 exec unshare -nm --propagation private sh -c 'ip link set lo up && ip link add up0 type veth peer name far0 && ip link set far0 up &&
 		ip link set up0 up && ip addr add 192.0.2.10/24 dev up0 && ip route add default via 192.0.2.1 && exec ./sandbox.sh'
 fi
 zbox=$(realpath "${ZBOX:-../bin/zbox}")
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'umount "$work/state"; rm -rf "$work"' EXIT
 chmod 755 "$work"
+mkdir "$work/state"
+mount -t tmpfs -o mode=700 state "$work/state"
 "$zbox" init -c "$work/sandbox.json" busybox
 jq '.network_access = true | .dns = ["192.0.2.53"] | .port_forwards = [{host: 8080, sandbox: 80}]' "$work/sandbox.json" >"$work/network.json"
 "$zbox" spec -c "$work/sandbox.json" -b "$work/bundle" -- true
