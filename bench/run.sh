@@ -1,6 +1,7 @@
 #!/bin/bash
 # run.sh: measures zbox beside the runc and crun that are installed and beside floor.c, in one run and in a private mount view with
-# cgroup v2 only. State lies on a tmpfs, as /run does on real machines. RUNS (80) is how often each command is run. Quote ratios, not times: machines differ and are noisy.
+# cgroup v2 only. State lies on a tmpfs, as /run does on real machines. RUNS (80) is how often each command is run. Quote ratios, not times:
+# machines differ and are noisy.
 set -euo pipefail
 
 cd "$(dirname "$0")"
@@ -12,7 +13,7 @@ if [ -z "${BENCH_VIEW:-}" ]; then
 	mkdir -p bin results
 	gcc -O2 -static -o bin/floor floor.c
 	musl-gcc -Os -static -s -o bin/true true.c
-	CGO_ENABLED=1 go build -trimpath -ldflags '-s -w -linkmode external -extldflags -static' -o bin/hello hello.go
+	CGO_ENABLED=1 go build -trimpath -ldflags '-s -w -linkmode external -extldflags -static' -o bin/hello ./hello
 	BENCH_VIEW=1 unshare -m --propagation private \
 		sh -c 'umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec ./run.sh'
 	./memory.sh
