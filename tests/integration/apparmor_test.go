@@ -1,7 +1,9 @@
 package integration
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -59,4 +61,40 @@ func TestMissingAppArmorProfileIsRefused(t *testing.T) {
 	NeedsAppArmor(t)
 	r := New(t)
 	r.RefuseRun(NewBundle(t, func(s *specs.Spec) { s.Process.ApparmorProfile = "zbt-not-loaded" }), "process.apparmorProfile", "zbt-not-loaded")
+}
+
+// A volume over /proc that holds plain files where labels are written (CVE-2019-16884): the profile reaches the kernel all the same, or
+// the container is refused.
+func TestAppArmorProfileIsNeverWrittenToAFakeProcfs_CVE_2019_16884(t *testing.T) {
+	NeedsAppArmor(t)
+	r := New(t)
+	loadProfile(t, r.Marker)
+	fake := t.TempDir()
+	var labels []string
+	for _, self := range []string{"self", "thread-self", "1"} {
+		for _, attr := range []string{"exec", "current", "apparmor/exec", "apparmor/current"} {
+			path := filepath.Join(fake, self, "attr", attr)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, nil, 0o666); err != nil {
+				t.Fatal(err)
+			}
+			labels = append(labels, path)
+		}
+	}
+	real := specs.Mount{Destination: "/real", Type: "proc", Source: "proc"}
+	res := r.Run(NewBundle(t, Shell("cat /real/self/attr/current"), func(s *specs.Spec) {
+		s.Process.ApparmorProfile = r.Marker
+		s.Mounts[0] = specs.Mount{Destination: "/proc", Type: "bind", Source: fake, Options: []string{"bind"}}
+		s.Mounts = append(s.Mounts, real)
+	}))
+	if res.Code != 1 && res.Stdout != r.Marker+" (enforce)\n" {
+		t.Errorf("exit %d, label %q, want %q or a refusal; stderr: %s", res.Code, res.Stdout, r.Marker+" (enforce)\n", res.Stderr)
+	}
+	for _, path := range labels {
+		if written, err := os.ReadFile(path); err != nil || len(written) > 0 {
+			t.Errorf("%s holds %q: %v", path, written, err)
+		}
+	}
 }
