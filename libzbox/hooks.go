@@ -2,6 +2,7 @@ package libzbox
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,9 +18,6 @@ import (
 	"github.com/bxrne/zbox/plan"
 	"github.com/bxrne/zbox/spec/oneshot"
 )
-
-// maxHookOutput bounds what of a failing hook's output goes into the error, in bytes.
-const maxHookOutput = 512
 
 // runtimeHook runs a hook of the runtime's namespaces at its place in the plan.
 func (p *performer) runtimeHook(s *plan.RunHook) error {
@@ -118,11 +116,23 @@ func (c *Container) runHook(h specs.Hook, status specs.ContainerState) error {
 			return err
 		}
 	}
-	return runHook(h, state, c.j.Bundle)
+	output, err := newHookOutput()
+	if err != nil {
+		return err
+	}
+	defer output.close()
+	// Journalled before the hook can start anything, for killHook.
+	c.j.HookOutput = output.inode
+	if err := c.writeJournal(); err != nil {
+		return err
+	}
+	err = runHook(h, state, c.j.Bundle, output)
+	c.j.HookOutput = 0
+	return cmp.Or(err, c.writeJournal())
 }
 
 // runHook runs one hook: state on stdin, its own args and env and nothing of ours, within its timeout (config.md, "POSIX-platform Hooks").
-func runHook(h specs.Hook, state specs.State, dir string) error {
+func runHook(h specs.Hook, state specs.State, dir string, output *hookOutput) error {
 	stdin, err := oneshot.Marshal(state)
 	if err != nil {
 		return fmt.Errorf("encoding the state: %w", err)
@@ -133,7 +143,6 @@ func runHook(h specs.Hook, state specs.State, dir string) error {
 		ctx, cancel = context.WithTimeout(ctx, time.Duration(*h.Timeout)*time.Second)
 		defer cancel()
 	}
-	var output tailBuffer
 	cmd := exec.CommandContext(ctx, h.Path)
 	if len(h.Args) > 0 {
 		cmd.Args = h.Args
@@ -141,13 +150,12 @@ func runHook(h specs.Hook, state specs.State, dir string) error {
 	cmd.Env = append([]string{}, h.Env...)
 	cmd.Dir = dir
 	cmd.Stdin = bytes.NewReader(stdin)
-	cmd.Stdout, cmd.Stderr = &output, &output
+	cmd.Stdout, cmd.Stderr = output.w, output.w
 	// A hook must not outlive a zbox that was killed. The signal comes when the forking thread ends: keep the thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	// A hook's own children may keep the pipes open: do not wait for them longer than this once the hook itself has ended.
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = hookPatience
 	cmd.Cancel = func() error {
 		id, err := identify(cmd.Process.Pid)
 		if err != nil {
@@ -159,24 +167,15 @@ func runHook(h specs.Hook, state specs.State, dir string) error {
 	if errors.Is(err, exec.ErrWaitDelay) {
 		err = nil
 	}
+	text := output.rest()
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: killed after its timeout of %d s", h.Path, *h.Timeout)
 	}
-	text := strings.TrimSpace(string(output.tail))
 	if text != "" {
 		return fmt.Errorf("%s: %w: %s", h.Path, err, strings.ReplaceAll(text, "\n", "; "))
 	}
 	return fmt.Errorf("%s: %w", h.Path, err)
-}
-
-// tailBuffer keeps the last maxHookOutput bytes that are written to it.
-type tailBuffer struct{ tail []byte }
-
-func (b *tailBuffer) Write(p []byte) (int, error) {
-	b.tail = append(b.tail, p[max(0, len(p)-maxHookOutput):]...)
-	b.tail = b.tail[max(0, len(b.tail)-maxHookOutput):]
-	return len(p), nil
 }

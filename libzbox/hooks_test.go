@@ -17,10 +17,20 @@ func shell(script string, args ...string) specs.Hook {
 	return specs.Hook{Path: "/bin/sh", Args: append([]string{"sh", "-c", script}, args...)}
 }
 
+// runAlone runs a hook of no container.
+func runAlone(h specs.Hook, state specs.State, dir string) error {
+	output, err := newHookOutput()
+	if err != nil {
+		return err
+	}
+	defer output.close()
+	return runHook(h, state, dir, output)
+}
+
 func TestHookReadsTheStateFromStdin(t *testing.T) {
 	dir := t.TempDir()
 	state := specs.State{Version: "1.3.0", ID: "web", Status: specs.StateCreating, Pid: 7, Bundle: "/b", Annotations: map[string]string{"a": "\"\n"}}
-	if err := runHook(shell("cat > stdin; pwd > pwd"), state, dir); err != nil {
+	if err := runAlone(shell("cat > stdin; pwd > pwd"), state, dir); err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(filepath.Join(dir, "stdin"))
@@ -38,7 +48,7 @@ func TestHookReadsTheStateFromStdin(t *testing.T) {
 
 func TestHookThatDoesNotReadItsStdin(t *testing.T) {
 	state := specs.State{Annotations: map[string]string{"big": strings.Repeat("x", 1<<20)}}
-	if err := runHook(specs.Hook{Path: "/bin/true"}, state, "/"); err != nil {
+	if err := runAlone(specs.Hook{Path: "/bin/true"}, state, "/"); err != nil {
 		t.Error(err)
 	}
 }
@@ -48,7 +58,7 @@ func TestHookHasOnlyItsOwnEnvironment(t *testing.T) {
 	for _, env := range [][]string{nil, {"A=1", "B=2 3"}} {
 		dir := t.TempDir()
 		h := specs.Hook{Path: "/usr/bin/env", Env: env}
-		if err := runHook(specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", "exec cat /proc/self/environ > environ"}, Env: h.Env}, specs.State{}, dir); err != nil {
+		if err := runAlone(specs.Hook{Path: "/bin/sh", Args: []string{"sh", "-c", "exec cat /proc/self/environ > environ"}, Env: h.Env}, specs.State{}, dir); err != nil {
 			t.Fatal(err)
 		}
 		data, _ := os.ReadFile(filepath.Join(dir, "environ"))
@@ -86,7 +96,7 @@ func TestHookErrors(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			begun := time.Now()
-			if err := runHook(tt.hook, specs.State{}, "/"); err == nil || err.Error() != tt.want {
+			if err := runAlone(tt.hook, specs.State{}, "/"); err == nil || err.Error() != tt.want {
 				t.Errorf("got %v, want %s", err, tt.want)
 			}
 			if took := time.Since(begun); took > 10*time.Second {
@@ -102,7 +112,7 @@ func TestHookIsKilledWithItsChildrenAfterItsTimeout(t *testing.T) {
 	second := 1
 	h := shell("sleep 1000 & echo $! > child; sh -c 'echo $$ >> child; sleep 1000; :'; :")
 	h.Timeout = &second
-	if err := runHook(h, specs.State{}, dir); err == nil || err.Error() != "/bin/sh: killed after its timeout of 1 s" {
+	if err := runAlone(h, specs.State{}, dir); err == nil || err.Error() != "/bin/sh: killed after its timeout of 1 s" {
 		t.Errorf("got %v", err)
 	}
 	text, err := os.ReadFile(filepath.Join(dir, "child"))
@@ -128,7 +138,7 @@ func TestHookIsKilledWithItsChildrenAfterItsTimeout(t *testing.T) {
 func TestHookThatLeavesAProcess(t *testing.T) {
 	dir := t.TempDir()
 	begun := time.Now()
-	if err := runHook(shell("sleep 1000 & echo $! > child"), specs.State{}, dir); err != nil {
+	if err := runAlone(shell("sleep 1000 & echo $! > child"), specs.State{}, dir); err != nil {
 		t.Error(err)
 	}
 	if took := time.Since(begun); took > 10*time.Second {

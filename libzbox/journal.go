@@ -50,6 +50,8 @@ type journal struct {
 	// Worker is the zbox that creates or starts the container right now; it holds the lock.
 	Worker processID `json:"worker"`
 	Init   processID `json:"init"`
+	// HookOutput is the pipe of the hook that the worker runs right now, see hookOutput; 0 for none.
+	HookOutput uint64 `json:"hookOutput,omitempty"`
 	// Steps is the number of steps of the plan, Tail those behind the start barrier.
 	Steps   int          `json:"steps,omitempty"`
 	Tail    []tailStep   `json:"tail,omitempty"`

@@ -4,6 +4,8 @@ import (
 	"os"
 	osexec "os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -42,16 +44,12 @@ func testHangingHook(t *testing.T, h hangingHook, killed bool) {
 	r := integration.New(t)
 	b := integration.NewBundle(t, integration.Sleep)
 	path := h.sees(b)
-	hang := "sleep 1000 & wait"
-	if killed {
-		hang = "exec sleep 1000" // what a hook has started can only be found while zbox lives
-	}
 	if h.name == "startContainer" {
 		path = "/tmp/hanging" // in the container
 	}
 	b.Change(func(s *specs.Spec) {
 		s.Hooks = &specs.Hooks{}
-		h.place(s.Hooks, []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "echo > " + path + "; " + hang}}})
+		h.place(s.Hooks, []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "echo > " + path + "; sleep 1000 & sh -c 'sleep 1000; :'; :"}}})
 	})
 	id := r.ID("hangs")
 	b.PlaceCgroup(id)
@@ -85,6 +83,35 @@ func testHangingHook(t *testing.T, h hangingHook, killed bool) {
 			return false
 		}
 	})
+}
+
+// A daemon has given up the hook's streams. It is not the container's, and stays, as with other runtimes.
+func TestDaemonOfAHookOfAKilledZboxStays(t *testing.T) {
+	r := integration.New(t)
+	b := integration.NewBundle(t, integration.Sleep, func(s *specs.Spec) {
+		s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/sh", Args: []string{
+			"sh", "-c", "setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $! > daemon.new; mv daemon.new daemon; sleep 1000",
+		}}}}
+	})
+	id := r.ID("daemon")
+	b.PlaceCgroup(id)
+	cmd := r.Command("create", "--bundle", b.Dir, id)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var daemon int
+	integration.Eventually(t, "the daemon runs", func() bool {
+		text, _ := os.ReadFile(filepath.Join(b.Dir, "daemon"))
+		daemon, _ = strconv.Atoi(strings.TrimSpace(string(text)))
+		return daemon > 0
+	})
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	r.Must("delete", "--force", id)
+	if err := unix.Kill(daemon, unix.SIGKILL); err != nil {
+		t.Errorf("the daemon: %v", err)
+	}
+	integration.Eventually(t, "the daemon alone was left", func() bool { return reap() == 0 })
 }
 
 func waitFor(cmd *osexec.Cmd, already bool) error {
