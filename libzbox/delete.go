@@ -189,9 +189,10 @@ func (c *Container) killProcesses() error {
 	return nil
 }
 
-// reapInit takes the exit status of an init process that is our own child (a failed create); the cgroup cannot go before.
+// reapInit takes the exit status of an init process that is our own child (a failed create); the cgroup cannot go before. A process that
+// lives on long, as the shim does, may have got another child with the pid of an init that it reaped.
 func (c *Container) reapInit() {
-	if c.j.Init.Pid == 0 {
+	if !c.j.Init.exists() {
 		return
 	}
 	var status unix.WaitStatus

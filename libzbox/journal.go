@@ -76,6 +76,13 @@ type Container struct {
 // ID is the container's id.
 func (c *Container) ID() string { return c.j.ID }
 
+// InitPid is the pid of the container's init process, also of one that has ended; 0 when none was made.
+func (c *Container) InitPid() int { return c.j.Init.Pid }
+
+// CgroupDirs are the absolute directories of the container's cgroup by controller, as in /proc/self/cgroup; on v2 only "". They are nil
+// without a cgroup.
+func (c *Container) CgroupDirs() map[string]string { return c.j.Cgroup.Paths }
+
 // Load reads a container's state, without locking it. The error of a container that is not there is ErrNotExist.
 func (r *Runtime) Load(id string) (*Container, error) {
 	if err := validateID(id); err != nil {

@@ -21,8 +21,7 @@ func (c *Container) Kill(sig unix.Signal, all bool) error {
 	default:
 		return ErrNotRunning
 	}
-	// Without a pid namespace of its own, the death of init does not end the other processes.
-	if sig == unix.SIGKILL && c.sharesPidNamespace() {
+	if sig == unix.SIGKILL && c.SharesPidNamespace() {
 		return c.killAll(sig, status)
 	}
 	if err := c.j.Init.signal(sig); err != nil {
@@ -78,8 +77,8 @@ func (c *Container) killAll(sig unix.Signal, status Status) error {
 	return nil
 }
 
-// sharesPidNamespace reports whether the container has no new pid namespace.
-func (c *Container) sharesPidNamespace() bool {
+// SharesPidNamespace reports whether the container has no new pid namespace: then the death of init does not end its other processes.
+func (c *Container) SharesPidNamespace() bool {
 	s, err := c.Spec()
 	if err != nil || s.Linux == nil {
 		return true

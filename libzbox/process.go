@@ -81,6 +81,15 @@ func (p processID) alive() bool {
 	return true
 }
 
+// exists reports whether the process runs or waits to be reaped.
+func (p processID) exists() bool {
+	if p.Pid == 0 {
+		return false
+	}
+	_, start, err := readStat(p.Pid)
+	return err == nil && start == p.Start
+}
+
 // ended reports whether all threads of a process have ended.
 func ended(pid int) bool {
 	fd, err := unix.PidfdOpen(pid, 0)

@@ -1,0 +1,174 @@
+package shim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
+	"github.com/containerd/containerd/api/types"
+	"github.com/containerd/containerd/mount"
+	"golang.org/x/sys/unix"
+
+	"github.com/bxrne/zbox/libzbox"
+)
+
+// A container is a task of containerd with its processes.
+type container struct {
+	id, bundle string
+	runtime    *libzbox.Runtime
+	options    runtimeOptions
+	init       *process
+	paused     atomic.Bool
+	mounted    bool // the root is mounted by us
+	// sharesPids: the death of init does not end the others.
+	sharesPids bool
+	cgroup     map[string]string // directories by controller
+	stopOOM    context.CancelFunc
+
+	mu    sync.Mutex
+	execs map[string]*process
+}
+
+// newContainer reads the request and saves what delete needs.
+func (s *service) newContainer(r *taskapi.CreateTaskRequest) (*container, error) {
+	opts, err := unpackOptions(r.Options)
+	if err != nil {
+		return nil, err
+	}
+	warnings, err := opts.check()
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range warnings {
+		s.warn(r.ID + ": " + w)
+	}
+	c := &container{id: r.ID, bundle: r.Bundle, options: opts, execs: map[string]*process{}}
+	if c.runtime, err = opts.saved().runtime(s.namespace, func(line string) { s.warn(r.ID + ": " + line) }); err != nil {
+		return nil, err
+	}
+	c.init = newProcess(c, "", stdio{
+		stdin: r.Stdin, stdout: r.Stdout, stderr: r.Stderr, terminal: r.Terminal, uid: int(opts.IoUid), gid: int(opts.IoGid),
+	})
+	return c, opts.saved().write(r.Bundle)
+}
+
+// rootfs is where containerd's mounts for the root go.
+func (c *container) rootfs() string { return filepath.Join(c.bundle, "rootfs") }
+
+// mount mounts the root from what containerd says about it; nothing means that the configuration names a directory that is ready.
+func (c *container) mount(mounts []*types.Mount) error {
+	if len(mounts) == 0 {
+		return nil
+	}
+	if err := os.Mkdir(c.rootfs(), 0o711); err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("making the directory of the root: %w", err)
+	}
+	var all []mount.Mount
+	for _, m := range mounts {
+		all = append(all, mount.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
+	}
+	c.mounted = true // also a part of them
+	if err := mount.All(all, c.rootfs()); err != nil {
+		return fmt.Errorf("mounting the root: %w", err)
+	}
+	return nil
+}
+
+func (c *container) unmount() error {
+	if !c.mounted {
+		return nil
+	}
+	if err := mount.UnmountAll(c.rootfs(), unix.UMOUNT_NOFOLLOW); err != nil {
+		return fmt.Errorf("unmounting the root: %w", err)
+	}
+	c.mounted = false
+	return nil
+}
+
+// create makes the container, which then waits for start. After an error nothing of it is left.
+func (s *service) create(ctx context.Context, c *container, rootfs []*types.Mount) (err error) {
+	defer s.reaper.begin()()
+	if err := c.mount(rootfs); err != nil {
+		return errors.Join(err, c.unmount())
+	}
+	st, err := s.openStreams(ctx, c.id, c.init.stdio)
+	if err != nil {
+		return errors.Join(err, c.unmount())
+	}
+	box, p, err := c.runtime.Create(c.id, libzbox.CreateOptions{
+		Bundle: c.bundle, NoPivot: c.options.NoPivotRoot, NoNewKeyring: c.options.NoNewKeyring,
+		Stdio: st.process, TakeConsole: c.init.stdio.terminal,
+	})
+	if err != nil {
+		st.close()
+		return errors.Join(err, c.unmount())
+	}
+	if err := s.take(c, box, p, st); err != nil {
+		st.close()
+		return errors.Join(err, c.runtime.Delete(c.id, true), c.unmount())
+	}
+	return nil
+}
+
+// take makes the new container known to the shim.
+func (s *service) take(c *container, box *libzbox.Container, p *libzbox.Process, st *streams) error {
+	c.sharesPids, c.cgroup = box.SharesPidNamespace(), box.CgroupDirs()
+	if err := st.started(p.Console); err != nil {
+		return err
+	}
+	child, err := s.reaper.adopt(p.Pid)
+	if err != nil {
+		return err
+	}
+	c.init.made(child, st, createdStatus)
+	s.watchOOM(c, box)
+	return nil
+}
+
+// remove deletes a container whose init has ended.
+func (s *service) remove(c *container) error {
+	defer s.reaper.begin()()
+	c.stopOOM()
+	if st := c.init.openedStreams(); st != nil {
+		st.drain()
+	}
+	// By force: its other processes, if it has some, are to go, and what was deleted by hand is no error.
+	if err := c.runtime.Delete(c.id, true); err != nil {
+		return fmt.Errorf("deleting container %s: %w", c.id, err)
+	}
+	return c.unmount()
+}
+
+// process finds init (""), or the process of an exec.
+func (c *container) process(execID string) (*process, error) {
+	if execID == "" {
+		return c.init, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.execs[execID]
+	if p == nil {
+		return nil, notFound("exec %s of container %s", execID, c.id)
+	}
+	return p, nil
+}
+
+// runningExecs are the processes of exec that run, or are being started.
+func (c *container) runningExecs() (running []*process) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.execs {
+		if p.pid() != 0 && p.currentStatus() != stoppedStatus {
+			running = append(running, p)
+		}
+	}
+	return running
+}
+
+// load reads the container's state: what goes on at the same time does not share it.
+func (c *container) load() (*libzbox.Container, error) { return c.runtime.Load(c.id) }

@@ -1,0 +1,116 @@
+package shim
+
+import (
+	"context"
+	"os"
+	"sync"
+
+	"github.com/containerd/containerd/api/types/task"
+	"github.com/containerd/containerd/errdefs"
+	"github.com/containerd/containerd/namespaces"
+	"github.com/containerd/containerd/runtime/v2/shim"
+	"github.com/containerd/log"
+)
+
+const (
+	createdStatus = task.Status_CREATED
+	runningStatus = task.Status_RUNNING
+	stoppedStatus = task.Status_STOPPED
+)
+
+// service is the task API for all containers of one pod.
+type service struct {
+	id        string // the container that the shim was started for
+	namespace string
+	warn      func(line string)
+	debug     func(line string)
+	reaper    *reaper
+	publisher *publisher
+	shutdown  func()
+
+	mu         sync.Mutex
+	containers map[string]*container // nil while one is being made
+}
+
+func newService(ctx context.Context, id string, remote shim.Publisher, shutdown func()) (*service, error) {
+	namespace, err := namespaces.NamespaceRequired(ctx)
+	if err != nil {
+		return nil, err
+	}
+	logger := log.G(ctx) //nolint:forbidigo // containerd reads it, from the FIFO log of the bundle
+	s := &service{
+		id: id, namespace: namespace, shutdown: shutdown, reaper: newReaper(), containers: map[string]*container{},
+		warn: func(line string) { logger.Warn(line) }, debug: func(line string) { logger.Debug(line) },
+	}
+	s.publisher = &publisher{remote: remote, queue: make(chan any, eventQueue), warn: s.warn}
+	// start and delete are commands of their own.
+	if !isServer() {
+		return s, nil
+	}
+	go s.reaper.serve()
+	go s.publisher.run(ctx, namespace)
+	if address, err := shim.ReadAddress(addressFile); err == nil {
+		go removeSocketAtEnd(ctx, address)
+	}
+	return s, nil
+}
+
+// removeSocketAtEnd removes the server's socket: the bundle with its address may be gone by then.
+func removeSocketAtEnd(ctx context.Context, address string) {
+	<-ctx.Done()
+	_ = shim.RemoveSocket(address) // the library may have done it
+}
+
+// isServer: the command line ends with flags, not with an action.
+func isServer() bool {
+	last := os.Args[len(os.Args)-1]
+	return last != "start" && last != "delete"
+}
+
+// reserve keeps an id for a container that is about to be made.
+func (s *service) reserve(id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, taken := s.containers[id]; taken {
+		return errdefs.ToGRPCf(errdefs.ErrAlreadyExists, "container %s", id)
+	}
+	s.containers[id] = nil
+	return nil
+}
+
+func (s *service) put(id string, c *container) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.containers[id] = c
+}
+
+func (s *service) drop(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.containers, id)
+}
+
+func (s *service) container(id string) (*container, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.containers[id]; c != nil {
+		return c, nil
+	}
+	return nil, notFound("container %s", id)
+}
+
+// find is container with one of its processes.
+func (s *service) find(id, execID string) (*container, *process, error) {
+	c, err := s.container(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := c.process(execID)
+	return c, p, err
+}
+
+func (s *service) empty() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.containers) == 0
+}
