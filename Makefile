@@ -102,7 +102,7 @@ vm-bench: build ## measure zbox there beside runc and crun, RUNS (20) times each
 	SUITE=bench.suite.sh VM_SECONDS=900 tests/vm/run.sh
 
 .PHONY: engines
-engines: $(ZBOX_BUILT) ## run podman and docker with zbox; needs root
+engines: $(ZBOX_BUILT) ## run podman, docker and containerd with zbox; needs root
 	@tools/deps.sh engines
 	RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS) engines' -count=1 -p 1 -timeout 30m ./tests/integration/engines/...
 

@@ -47,6 +47,8 @@ for goal in build "$@"; do
 		want catatonit /usr/bin/catatonit
 		want iptables /usr/sbin/iptables
 		want docker.io /usr/sbin/dockerd /usr/bin/dockerd
+		want containerd /usr/bin/containerd
+		want containernetworking-plugins /usr/lib/cni/bridge
 		;;
 	check)
 		want git /usr/bin/git

@@ -114,16 +114,16 @@ static bool is_null(int fd)
 }
 
 /* Root in the container could change the mode and owner of the host's null device through the descriptor: it gets its
- * own. What the image has at /dev/null is looked at before it is opened (CVE-2026-88265). */
+ * own, for reading and writing: containerd's shim hands one over that is open for reading only as the output. What the
+ * image has at /dev/null is looked at before it is opened (CVE-2026-88265). */
 static void open_own_null(int stream)
 {
 	char link[32] = "self/fd/";
-	int flags = fcntl(stream, F_GETFL);
 	int node = resolve("/dev/null", O_PATH | O_NOFOLLOW, 0);
-	if (flags < 0 || node < 0 || !is_null(node))
+	if (node < 0 || !is_null(node))
 		fail(node < 0 ? errno : EINVAL, "open /dev/null of the container, which is to be a standard stream");
 	strcat(link, decimal((uint64_t)node));
-	int fd = openat(stage.proc_fd, link, (flags & O_ACCMODE) | O_NOCTTY | O_CLOEXEC);
+	int fd = openat(stage.proc_fd, link, O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0 || dup2(fd, stream) < 0)
 		fail(errno, "open /dev/null of the container");
 	close(fd);

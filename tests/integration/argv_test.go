@@ -24,6 +24,7 @@ func TestEnginesCommandLines(t *testing.T) {
 			{"ps", []string{"--root", "ROOT", "--log", "LOG", "--log-format", "json", "ps", "--format", "json", "ID"}},
 			{"pause", []string{"--root", "ROOT", "--log", "LOG", "--log-format", "json", "pause", "ID"}},
 			{"resume", []string{"--root", "ROOT", "--log", "LOG", "--log-format", "json", "resume", "ID"}},
+			{"update", []string{"--root", "ROOT", "--log", "LOG", "--log-format", "json", "update", "--resources=-", "ID"}},
 			{"stats", []string{"--root", "ROOT", "--log", "LOG", "--log-format", "json", "events", "--stats", "ID"}},
 			{"state", []string{"--root", "ROOT", "--log", "LOG", "--log-format", "json", "state", "ID"}},
 			{"list", []string{"--root", "ROOT", "--log", "LOG", "--log-format", "json", "list", "--format=json"}},
@@ -69,6 +70,7 @@ func TestEnginesCommandLines(t *testing.T) {
 					}
 				}
 				cmd := exec.Command(r.Path, args...)
+				cmd.Stdin = strings.NewReader(`{"cpu":{"shares":512}}`) // what update reads
 				if res := r.doReaping(cmd); res.Code != 0 {
 					t.Fatalf("%s: %v: exit %d, stderr %s", call.name, args, res.Code, res.Stderr)
 				}

@@ -352,6 +352,21 @@ func TestOnlyStdioIsOpenInTheContainer(t *testing.T) {
 	}
 }
 
+// containerd's shim opens the null device for reading only and hands it over as the output.
+func TestNullDeviceIsWrittenToHoweverItIsOpen(t *testing.T) {
+	r := New(t)
+	null, err := os.Open("/dev/null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	cmd := r.RunCommand(NewBundle(t, Shell("echo out && echo err >&2")))
+	cmd.Stdout, cmd.Stderr = null, null
+	if err := cmd.Run(); err != nil {
+		t.Errorf("run: %v", err)
+	}
+}
+
 func TestPreserveFDs(t *testing.T) {
 	r := New(t)
 	var files []*os.File

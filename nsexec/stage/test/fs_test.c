@@ -180,7 +180,7 @@ static void takes_the_containers_null_for_the_hosts(void)
 	step_open_proc();
 	CHECK(fcntl(0, F_SETFL, O_APPEND) == 0);
 	step_own_stdio(&(struct zb_own_stdio){.uid = 0});
-	CHECK((fcntl(0, F_GETFL) & (O_ACCMODE | O_APPEND)) == O_WRONLY); /* another open file than before */
+	CHECK((fcntl(0, F_GETFL) & (O_ACCMODE | O_APPEND)) == O_RDWR); /* another open file than before */
 	dup2(open(path, O_RDONLY), 0);
 }
 

@@ -1,0 +1,231 @@
+//go:build engines
+
+// Package containerd starts Debian's containerd for tests, with root, state, sockets and images of its own, in the namespaces of
+// engines.Enter.
+package containerd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bxrne/zbox/tests/integration/engines"
+)
+
+const (
+	dir = "/run/engines/containerd"
+
+	// Socket is where containerd listens.
+	Socket = dir + "/containerd.sock"
+
+	// Image is the name of busybox in containerd's store.
+	Image = "docker.io/library/img:latest"
+
+	// shims is where containerd 1.6 keeps the sockets of its shims, whatever its configuration says.
+	shims = "/run/containerd/s"
+
+	// patience is far beyond what a slow machine needs.
+	patience = 30 * time.Second
+)
+
+// The snapshotters that are left out need other file systems than there are.
+const config = `version = 2
+root = "` + dir + `/root"
+state = "` + dir + `/state"
+disabled_plugins = [%s
+	"io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs",
+	"io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
+[grpc]
+address = "` + Socket + `"
+`
+
+// withoutCRI is for the tests that drive containerd with ctr.
+const withoutCRI = `"io.containerd.grpc.v1.cri", "io.containerd.tracing.processor.v1.otlp", `
+
+// Namespace is the test's own in containerd, and with that the parent of its containers' cgroups: other tests may run beside it.
+var Namespace = fmt.Sprintf("zbox-test-%d", os.Getpid())
+
+// Daemon is a containerd that the test has started.
+type Daemon struct {
+	cmd *exec.Cmd
+	log *os.File
+}
+
+// Start writes the configuration, with what is given of plugins (without any, the CRI is off), starts containerd and imports Image.
+func Start(plugins string) (*Daemon, error) {
+	disabled := ""
+	if plugins == "" {
+		disabled = withoutCRI
+	}
+	err := errors.Join(
+		os.MkdirAll(dir, 0o711),
+		os.WriteFile(dir+"/config.toml", []byte(fmt.Sprintf(config, disabled)+plugins), 0o644),
+		writeImage(dir+"/image.tar"))
+	if err != nil {
+		return nil, err
+	}
+	d := &Daemon{}
+	if d.log, err = os.Create(dir + "/log"); err != nil {
+		return nil, err
+	}
+	if err := d.Restart(); err != nil {
+		return nil, err
+	}
+	for _, namespace := range []string{Namespace, "k8s.io"} {
+		if out, err := exec.Command("ctr", "-a", Socket, "-n", namespace, "images", "import", dir+"/image.tar").CombinedOutput(); err != nil {
+			return nil, errors.Join(fmt.Errorf("importing the image: %w: %s", err, out), d.Stop())
+		}
+	}
+	return d, nil
+}
+
+// Restart starts containerd again after Stop or Kill, and waits until it answers.
+func (d *Daemon) Restart() error {
+	d.cmd = exec.Command("containerd", "-c", dir+"/config.toml")
+	// containerd looks for shims on its PATH.
+	d.cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(engines.Zbox())+":"+os.Getenv("PATH"))
+	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
+	if err := d.cmd.Start(); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(patience); exec.Command("ctr", "-a", Socket, "version").Run() != nil; {
+		if time.Now().After(deadline) {
+			err := fmt.Errorf("containerd does not answer: %s", Complaints(d.Log()))
+			return errors.Join(err, d.Stop())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return nil
+}
+
+// Log is what containerd has logged.
+func (d *Daemon) Log() string {
+	text, _ := os.ReadFile(d.log.Name())
+	return string(text)
+}
+
+// Complaints are the lines of a log that are more than information.
+func Complaints(log string) string {
+	var found []string
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, " level=info ") {
+			found = append(found, line)
+		}
+	}
+	return strings.Join(found, "")
+}
+
+// Stop ends containerd as a service manager does; the shims of containers that run stay.
+func (d *Daemon) Stop() error { return d.end(unix.SIGTERM) }
+
+// RemoveCgroups removes the cgroups, empty by now, that were the parents of those of containers.
+func RemoveCgroups(parent string) error {
+	var err error
+	for _, pattern := range []string{"/sys/fs/cgroup/*/" + parent, "/sys/fs/cgroup/" + parent} {
+		dirs, _ := filepath.Glob(pattern) // the only error is a bad pattern
+		for _, dir := range dirs {
+			err = errors.Join(err, os.Remove(dir))
+		}
+	}
+	return err
+}
+
+// Kill ends containerd without any warning.
+func (d *Daemon) Kill() error { return d.end(unix.SIGKILL) }
+
+func (d *Daemon) end(sig unix.Signal) error {
+	err := d.cmd.Process.Signal(sig)
+	_ = d.cmd.Wait() // what ended by a signal is an error for exec
+	return err
+}
+
+// Ctr is a command of containerd's own client.
+func Ctr(args ...string) *exec.Cmd {
+	return exec.Command("ctr", append([]string{"-a", Socket, "-n", Namespace}, args...)...)
+}
+
+// Run runs a command of ctr and returns what it printed, whether it succeeds or not.
+func Run(t *testing.T, args ...string) engines.Result {
+	t.Helper()
+	return engines.Call(t, Ctr(args...).Args...)
+}
+
+// Must is Run for what has to succeed; it returns the output without the space around it.
+func Must(t *testing.T, args ...string) string {
+	t.Helper()
+	res := Run(t, args...)
+	if res.Code != 0 {
+		t.Errorf("ctr %q: exit %d: %s%s", args, res.Code, res.Stdout, res.Stderr)
+	}
+	return strings.TrimSpace(res.Stdout)
+}
+
+// Shims are the processes of shims in this mount namespace: no other test has one there.
+func Shims() []int {
+	var found []int
+	own, _ := os.Readlink("/proc/self/ns/mnt")
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		cmdline, _ := os.ReadFile(dir + "/cmdline") // empty for what has ended
+		program, _, _ := strings.Cut(string(cmdline), "\x00")
+		ns, _ := os.Readlink(dir + "/ns/mnt")
+		if ns == own && strings.HasPrefix(filepath.Base(program), "containerd-shim-") {
+			var pid int
+			if _, err := fmt.Sscanf(dir, "/proc/%d", &pid); err == nil {
+				found = append(found, pid)
+			}
+		}
+	}
+	return found
+}
+
+// NothingLeft waits until no container of the namespace is known to containerd or to the runtime, and until no shim, socket, bundle, root
+// file system, stream or cgroup (cgroups is their pattern below a hierarchy) is there.
+func NothingLeft(t *testing.T, namespace, cgroups string) {
+	t.Helper()
+	var left []string
+	engines.Eventually(t, "nothing is left", func() bool {
+		left = nil
+		for _, args := range [][]string{{"tasks", "ls", "-q"}, {"containers", "ls", "-q"}} {
+			list := engines.Call(t, append([]string{"ctr", "-a", Socket, "-n", namespace}, args...)...)
+			left = append(left, strings.Fields(list.Stdout+list.Stderr)...)
+		}
+		for _, state := range runtimeStates(namespace) {
+			list := engines.Call(t, engines.Zbox(), "--root", state, "list", "-q")
+			left = append(left, strings.Fields(list.Stdout+list.Stderr)...)
+		}
+		for _, pid := range Shims() {
+			left = append(left, fmt.Sprint("shim ", pid))
+		}
+		for _, pattern := range []string{
+			shims + "/*", dir + "/state/io.containerd.runtime.v2.task/*/*", "/sys/fs/cgroup/*/" + cgroups + "/cgroup.procs", "/sys/fs/cgroup/" + cgroups + "/cgroup.procs",
+		} {
+			files, _ := filepath.Glob(pattern) // the only error is a bad pattern
+			left = append(left, files...)
+		}
+		mounts, _ := os.ReadFile("/proc/self/mountinfo")
+		for line := range strings.Lines(string(mounts)) {
+			if strings.Contains(line, " "+dir+"/") || strings.Contains(line, "/run/netns/") {
+				left = append(left, line)
+			}
+		}
+		return len(left) == 0
+	})
+	if len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+// runtimeStates are the directories in which the shims let the runtime keep the namespace's containers.
+func runtimeStates(namespace string) []string {
+	states, _ := filepath.Glob("/run/containerd/*/" + namespace)
+	return slices.DeleteFunc(states, func(dir string) bool { return filepath.Dir(dir) == shims })
+}
