@@ -3,6 +3,7 @@ package compile
 import (
 	"fmt"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -28,8 +29,8 @@ const (
 	strict    = unix.MOUNT_ATTR_STRICTATIME
 )
 
-// mountOptions is the whole vocabulary. Any other word is data for the filesystem.
-var mountOptions = makeMountOptions()
+// mountOptions is the whole vocabulary, made when it is first asked for. Any other word is data for the filesystem.
+var mountOptions = sync.OnceValue(makeMountOptions)
 
 func makeMountOptions() map[string]mountOption {
 	attributes := map[string]mountOption{
@@ -72,7 +73,7 @@ func makeMountOptions() map[string]mountOption {
 }
 
 // MountOptions are the words that zbox understands, in order, for the features document.
-func MountOptions() []string { return sortedKeys(mountOptions) }
+func MountOptions() []string { return sortedKeys(mountOptions()) }
 
 // options are the parsed options of one mount.
 type options struct {
@@ -90,7 +91,7 @@ type options struct {
 func parseOptions(words []string) (options, error) {
 	var o options
 	for _, word := range words {
-		known, ok := mountOptions[word]
+		known, ok := mountOptions()[word]
 		if !ok {
 			if err := o.addData(word); err != nil {
 				return o, err
