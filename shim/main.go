@@ -5,6 +5,7 @@ package shim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,7 +23,7 @@ type Build struct {
 	Commit  string
 }
 
-// Main runs one command line of the shim: -v and -info (containerd 2.x) here, everything else in containerd's library, which ends the
+// Main runs one command line of the shim: -v, -info (containerd 2.x) and start here, everything else in containerd's library, which ends the
 // process when it fails.
 func Main(b Build, args []string, stdin io.Reader, stdout io.Writer) error {
 	switch {
@@ -33,6 +34,17 @@ func Main(b Build, args []string, stdin io.Reader, stdout io.Writer) error {
 		return printInfo(b, stdin, stdout)
 	}
 	forgetServiceManager()
+	if len(args) > 0 && args[len(args)-1] == "start" {
+		o, err := parseStart(args)
+		if err != nil {
+			return err
+		}
+		serve, err := o.run(stdin)
+		if err != nil || !serve {
+			return err
+		}
+		os.Args = append(os.Args[:1], o.serverArgs()...)
+	}
 	shim.Run(Name, newShim, withoutReaper)
 	return nil
 }
@@ -53,7 +65,12 @@ func forgetServiceManager() {
 	}
 }
 
-// newShim makes the shim's server, and what start and delete are called on.
+// newShim makes the shim's server, and what delete is called on.
 func newShim(ctx context.Context, id string, publisher shim.Publisher, shutdown func()) (shim.Shim, error) {
 	return newService(ctx, id, publisher, shutdown)
+}
+
+// StartShim is part of the library's interface; Main has done it.
+func (s *service) StartShim(context.Context, shim.StartOpts) (string, error) {
+	return "", errors.New("start: is not the last argument")
 }

@@ -43,8 +43,7 @@ func newService(ctx context.Context, id string, remote shim.Publisher, shutdown 
 		warn: func(line string) { logger.Warn(line) }, debug: func(line string) { logger.Debug(line) },
 	}
 	s.publisher = &publisher{remote: remote, queue: make(chan any, eventQueue), warn: s.warn}
-	// start and delete are commands of their own.
-	if !isServer() {
+	if os.Args[len(os.Args)-1] == "delete" {
 		return s, nil
 	}
 	go s.reaper.serve()
@@ -59,12 +58,6 @@ func newService(ctx context.Context, id string, remote shim.Publisher, shutdown 
 func removeSocketAtEnd(ctx context.Context, address string) {
 	<-ctx.Done()
 	_ = shim.RemoveSocket(address) // the library may have done it
-}
-
-// isServer: the command line ends with flags, not with an action.
-func isServer() bool {
-	last := os.Args[len(os.Args)-1]
-	return last != "start" && last != "delete"
 }
 
 // reserve keeps an id for a container that is about to be made.

@@ -4,16 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"runtime"
-	"syscall"
 
 	"github.com/containerd/containerd/namespaces"
 	"github.com/containerd/containerd/pkg/schedcore"
 	"github.com/containerd/containerd/runtime/v2/shim"
+	"golang.org/x/sys/unix"
 )
 
 // addressFile of the bundle tells containerd, when it was restarted, where the shim listens.
@@ -22,33 +21,118 @@ const addressFile = "address"
 // groupLabels are the annotations that put containers into one shim, the first that is there counts: what the stock shim goes by.
 var groupLabels = []string{"io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"}
 
-// StartShim is the command start, which containerd runs in the bundle of a new container: it starts the server, or finds that of the
-// container's group, and returns its address.
-func (s *service) StartShim(ctx context.Context, o shim.StartOpts) (string, error) {
-	group, err := groupOf("config.json", o.ID)
-	if err != nil {
-		return "", err
+// A start is the command start, which containerd runs in the bundle of a new container. The process that it is has been forked for it, and
+// goes on as the server: cmd/containerd-shim-zbox-v2/daemon.go.
+type start struct {
+	namespace, id, address string
+	debug                  bool
+}
+
+// The descriptor that the process was forked with takes the server's address; containerd's library looks for the server's socket there.
+const (
+	reportFD = 3
+	socketFD = 3
+)
+
+// parseStart reads the flags of containerd.
+func parseStart(args []string) (start, error) {
+	var o start
+	flags := flag.NewFlagSet("containerd-shim-zbox-v2", flag.ContinueOnError)
+	flags.StringVar(&o.namespace, "namespace", "", "")
+	flags.StringVar(&o.id, "id", "", "")
+	flags.StringVar(&o.address, "address", "", "")
+	flags.BoolVar(&o.debug, "debug", false, "")
+	flags.String("publish-binary", "", "")
+	flags.String("bundle", "", "")
+	flags.String("socket", "", "")
+	if err := flags.Parse(args); err != nil {
+		return o, err
 	}
-	address, err := shim.SocketAddress(ctx, o.Address, group)
+	if o.namespace == "" || o.id == "" {
+		return o, errors.New("start: -namespace and -id are needed")
+	}
+	return o, nil
+}
+
+// run starts to listen, or finds the server of the container's group, and tells the address. The process is to go on as the server if
+// serve is true.
+func (o start) run(stdin io.Reader) (serve bool, err error) {
+	report := os.NewFile(reportFD, "address")
+	defer report.Close()
+	opts, err := readStartOptions(stdin)
 	if err != nil {
-		return "", err
+		return false, err
+	}
+	group, err := groupOf("config.json", o.id)
+	if err != nil {
+		return false, err
+	}
+	ctx := namespaces.WithNamespace(context.Background(), o.namespace)
+	address, err := shim.SocketAddress(ctx, o.address, group)
+	if err != nil {
+		return false, err
 	}
 	socket, err := listen(address)
 	if err != nil {
-		return "", err
+		return false, err
+	}
+	if err := shim.WriteAddress(addressFile, address); err != nil {
+		return false, err
 	}
 	if socket == nil { // the group's shim runs
-		return address, shim.WriteAddress(addressFile, address)
+		_, err := report.WriteString(address)
+		return false, err
 	}
 	defer socket.Close()
-	// The server reads the address, too.
-	if err = shim.WriteAddress(addressFile, address); err == nil {
-		err = startServer(ctx, o, socket)
+	if err = settle(opts.ShimCgroup); err == nil {
+		err = answer(report, address, socket)
 	}
 	if err != nil {
-		return "", errors.Join(err, shim.RemoveSocket(address))
+		return false, errors.Join(err, shim.RemoveSocket(address))
 	}
-	return address, nil
+	return true, nil
+}
+
+// answer tells the address, behind which containerd goes on, and leaves the process with the descriptors of a server.
+func answer(report *os.File, address string, socket *os.File) error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	// containerd waits until nobody holds its pipes any more.
+	for fd := range 3 {
+		if err := unix.Dup3(int(null.Fd()), fd, 0); err != nil {
+			return os.NewSyscallError("dup3", err)
+		}
+	}
+	if _, err := report.WriteString(address); err != nil {
+		return fmt.Errorf("telling the address: %w", err)
+	}
+	report.Close()
+	return os.NewSyscallError("dup3", unix.Dup3(int(socket.Fd()), socketFD, unix.O_CLOEXEC))
+}
+
+// serverArgs is the command line of a server.
+func (o start) serverArgs() []string {
+	args := []string{"-namespace", o.namespace, "-id", o.id, "-address", o.address}
+	if o.debug {
+		args = append(args, "-debug")
+	}
+	return args
+}
+
+// settle puts the process where the options and containerd want the server to be.
+func settle(cgroup string) error {
+	if err := joinCgroup(cgroup, os.Getpid()); err != nil {
+		return err
+	}
+	if os.Getenv("SCHED_CORE") != "" {
+		if err := schedcore.Create(schedcore.ProcessGroup); err != nil {
+			return fmt.Errorf("enabling core scheduling: %w", err)
+		}
+	}
+	return shim.AdjustOOMScore(os.Getpid())
 }
 
 // groupOf reads no more of the configuration than its annotations.
@@ -91,55 +175,6 @@ func listen(address string) (*os.File, error) {
 	l.SetUnlinkOnClose(false) // the server goes on with it
 	defer l.Close()
 	return l.File()
-}
-
-// startServer executes the shim again, to serve the socket, in the place that the options and containerd want it to have.
-func startServer(ctx context.Context, o shim.StartOpts, socket *os.File) error {
-	opts, err := readStartOptions(os.Stdin)
-	if err != nil {
-		return err
-	}
-	cmd, err := serverCommand(ctx, o)
-	if err != nil {
-		return err
-	}
-	cmd.ExtraFiles = []*os.File{socket}
-	// The scheduling cookie is that of the thread which forks.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if os.Getenv("SCHED_CORE") != "" {
-		if err := schedcore.Create(schedcore.ProcessGroup); err != nil {
-			return fmt.Errorf("enabling core scheduling: %w", err)
-		}
-	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("starting the shim's server: %w", err)
-	}
-	if err = joinCgroup(opts.ShimCgroup, cmd.Process.Pid); err == nil {
-		err = shim.AdjustOOMScore(cmd.Process.Pid)
-	}
-	if err != nil {
-		return errors.Join(err, cmd.Process.Kill())
-	}
-	return cmd.Process.Release()
-}
-
-func serverCommand(ctx context.Context, o shim.StartOpts) (*exec.Cmd, error) {
-	namespace, err := namespaces.NamespaceRequired(ctx)
-	if err != nil {
-		return nil, err
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("locating the shim: %w", err)
-	}
-	args := []string{"-namespace", namespace, "-id", o.ID, "-address", o.Address}
-	if o.Debug {
-		args = append(args, "-debug")
-	}
-	cmd := exec.Command(self, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	return cmd, nil
 }
 
 // readStartOptions reads the runtime options that containerd may write to start's standard input. Create checks them.
