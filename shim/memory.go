@@ -7,7 +7,6 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,7 +45,7 @@ func trim() {
 		return // nothing depends on it
 	}
 	for _, m := range mappings {
-		_ = unix.Madvise(unsafe.Slice((*byte)(unsafe.Pointer(m.start)), m.size), unix.MADV_DONTNEED)
+		_, _, _ = unix.Syscall(unix.SYS_MADVISE, m.start, m.size, unix.MADV_DONTNEED)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"github.com/containerd/containerd/api/types/runc/options"
+	runtimeoptions "github.com/containerd/containerd/api/types/runtimeoptions/v1"
+	"github.com/containerd/containerd/runtime/linux/runctypes"
 	"github.com/containerd/typeurl/v2"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -46,11 +48,23 @@ func unpackOptions(packed *anypb.Any) (runtimeOptions, error) {
 	if err != nil {
 		return runtimeOptions{}, fmt.Errorf("decoding the runtime options (%s): %w", packed.GetTypeUrl(), err)
 	}
-	o, ok := v.(*options.Options)
-	if !ok {
-		return runtimeOptions{}, fmt.Errorf("runtime options: %s is not supported, containerd.runc.v1.Options is", packed.GetTypeUrl())
+	switch o := v.(type) {
+	case *options.Options:
+		return runtimeOptions{o}, nil
+	case *runctypes.CreateOptions:
+		return legacyOptions(o), nil
+	case *runtimeoptions.Options:
+		return tableOptions(o)
 	}
-	return runtimeOptions{o}, nil
+	return runtimeOptions{}, fmt.Errorf("runtime options: %s is not supported, containerd.runc.v1.Options is", packed.GetTypeUrl())
+}
+
+// legacyOptions are those of containerd 1.0's shim, which ctr 1.6 still sends with --uidmap. Those of the others are for checkpoints.
+func legacyOptions(o *runctypes.CreateOptions) runtimeOptions {
+	return runtimeOptions{&options.Options{
+		NoPivotRoot: o.NoPivotRoot, NoNewKeyring: o.NoNewKeyring, ShimCgroup: o.ShimCgroup, IoUid: o.IoUid, IoGid: o.IoGid,
+		CriuWorkPath: o.CriuWorkPath, CriuImagePath: o.CriuImagePath,
+	}}
 }
 
 // check refuses what would change which runtime is used, and lists what has no effect.

@@ -49,6 +49,7 @@ for goal in build "$@"; do
 		want docker.io /usr/sbin/dockerd /usr/bin/dockerd
 		want containerd /usr/bin/containerd
 		want containernetworking-plugins /usr/lib/cni/bridge
+		want strace /usr/bin/strace
 		;;
 	check)
 		want git /usr/bin/git

@@ -31,6 +31,7 @@ var ways = []struct {
 	flags []string
 }{
 	{"stock", []string{"--runc-binary", engines.Zbox()}},
+	{"own", []string{"--runtime", "io.containerd.zbox.v2"}},
 }
 
 // forEachShim runs the test with every shim, and fails it if anything of its containers stays. run is "run" with the shim's flags.
