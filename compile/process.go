@@ -62,6 +62,9 @@ func (c *compiler) user() error {
 	if !c.process.Terminal {
 		c.add("", &plan.OwnStdio{UID: c.stdioOwner()})
 	}
+	if c.homeIsMissing() {
+		c.add("", &plan.Home{UID: u.UID})
+	}
 	step := &plan.User{UID: u.UID, GID: u.GID, Groups: u.AdditionalGids}
 	if c.spec.Annotations[keepGroupsAnnotation] == "1" {
 		step.KeepGroups = 1
@@ -144,8 +147,8 @@ func (c *compiler) environment() []string {
 	for _, entry := range c.process.Env {
 		set(entry)
 	}
-	if _, ok := seen["HOME"]; !ok {
-		set("HOME=" + homeOf(c.process.User.UID))
+	if c.homeIsMissing() {
+		set("HOME=" + homeOf(c.process.User.UID)) // unless the home step finds another
 	}
 	if c.req.ListenFDs > 0 {
 		set(fmt.Sprintf("LISTEN_FDS=%d", c.req.ListenFDs))
@@ -160,8 +163,12 @@ func (c *compiler) environment() []string {
 	return env
 }
 
-// homeOf is the home directory of a user who has none in the environment. The passwd file of the root filesystem is not asked: nothing of
-// a process may depend on it (CVE-2016-3697).
+// homeIsMissing: then the root's passwd file is asked, as other runtimes do. Nothing else of a process may depend on that (CVE-2016-3697).
+func (c *compiler) homeIsMissing() bool {
+	return !slices.ContainsFunc(c.process.Env, func(entry string) bool { return strings.HasPrefix(entry, "HOME=") })
+}
+
+// homeOf is the home directory of a user who has none in the environment and in the passwd file.
 func homeOf(uid uint32) string {
 	if uid == 0 {
 		return "/root"

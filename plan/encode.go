@@ -36,7 +36,7 @@ var stageSteps = []StageStep{
 	&PivotRoot{}, &MoveRoot{}, &Chroot{}, &RootAttr{}, &Hostname{}, &Domainname{}, &Loopback{}, &Keyring{}, &Rlimit{},
 	&Chdir{}, &Umask{}, &Scheduler{}, &IOPriority{}, &MemoryPolicy{}, &Affinity{}, &Personality{}, &NoNewPrivs{},
 	&Bounding{}, &User{}, &Capset{}, &Ambient{}, &Seccomp{}, &Hook{}, &OwnStdio{}, &Find{}, &WaitStart{}, &CloseFDs{}, &Exec{},
-	&Mkdir{},
+	&Mkdir{}, &Home{},
 }
 
 // Encode returns the plan's stage steps in the wire format.

@@ -98,6 +98,8 @@ func (*Exec) Name() string          { return "exec" }
 func (*Exec) stage() uint32         { return 47 }
 func (*Mkdir) Name() string         { return "mkdir" }
 func (*Mkdir) stage() uint32        { return 48 }
+func (*Home) Name() string          { return "home" }
+func (*Home) stage() uint32         { return 49 }
 func (*CgroupCreate) Name() string  { return "cgroup_create" }
 func (*CgroupLimit) Name() string   { return "cgroup_limit" }
 func (*CgroupLimit) host()          {}

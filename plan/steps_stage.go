@@ -276,6 +276,11 @@ type OwnStdio struct {
 	UID uint32
 }
 
+// Home looks up the home directory of UID in the root's /etc/passwd, for the HOME of Exec's Env; that stays as it is when there is none.
+type Home struct {
+	UID uint32
+}
+
 // Find looks up the program as execvpe(3) would, as the container's user, and keeps what it found for Exec; its errors are those
 // that create reports.
 type Find struct {

@@ -297,6 +297,10 @@ func (s *Hook) Text() string {
 	return text
 }
 
+func (s *Home) Text() string {
+	return fmt.Sprintf("look up the home directory of user %d in /etc/passwd", s.UID)
+}
+
 func (s *Find) Text() string      { return "find the program " + s.Program }
 func (s *WaitStart) Text() string { return "created: wait for start" }
 

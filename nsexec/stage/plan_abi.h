@@ -108,8 +108,9 @@ enum zb_op {
 	ZB_OP_CLOSE_FDS = 46,
 	ZB_OP_EXEC = 47,
 	ZB_OP_MKDIR = 48,
+	ZB_OP_HOME = 49,
 };
-#define ZB_OP_COUNT 48
+#define ZB_OP_COUNT 49
 
 struct zb_open_proc {
 	struct zb_step step;
@@ -519,6 +520,12 @@ struct zb_mkdir {
 };
 _Static_assert(offsetof(struct zb_mkdir, path) == 16, "mkdir.path");
 
+struct zb_home {
+	struct zb_step step;
+	uint32_t uid;
+};
+_Static_assert(offsetof(struct zb_home, uid) == 16, "home.uid");
+
 enum zb_field_kind { ZB_U32 = 1, ZB_I32, ZB_U64, ZB_STRING, ZB_BYTES, ZB_U32_LIST, ZB_STRING_LIST };
 struct zb_field {
 	uint16_t offset, kind;
@@ -664,6 +671,7 @@ static const struct zb_layout zb_layouts[ZB_OP_COUNT + 1] = {
 	[ZB_OP_CLOSE_FDS] = {"close_fds", NULL, 24, 0},
 	[ZB_OP_EXEC] = {"exec", zb_fields_exec, 32, 2},
 	[ZB_OP_MKDIR] = {"mkdir", zb_fields_mkdir, 24, 1},
+	[ZB_OP_HOME] = {"home", NULL, 24, 0},
 };
 #endif
 

@@ -143,6 +143,9 @@ static void run_step(const struct zb_step *step)
 	case ZB_OP_FIND:
 		step_find(AS(zb_find));
 		break;
+	case ZB_OP_HOME:
+		step_home(AS(zb_home));
+		break;
 	case ZB_OP_WAIT_START:
 		step_wait_start(AS(zb_wait_start));
 		break;

@@ -134,6 +134,11 @@ void step_seccomp(const struct zb_seccomp *s);
 /* step_hook.c */
 void step_hook(const struct zb_hook *s);
 
+/* step_home.c */
+void step_home(const struct zb_home *s);
+void find_home(int fd, uint32_t uid);
+void set_home(char **env); /* replaces HOME, if find_home knows better */
+
 /* step_exec.c */
 void step_mkdir(const struct zb_mkdir *s);
 void step_chdir(const struct zb_chdir *s);

@@ -209,6 +209,7 @@ static void leave_stage(const struct zb_exec *s)
 		fail(errno, "set close-on-exec");
 	exec_args = vector(s->args, found);
 	exec_env = vector(s->env, NULL);
+	set_home(exec_env);
 }
 
 void step_close_fds(const struct zb_close_fds *s)

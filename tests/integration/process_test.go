@@ -41,11 +41,46 @@ func sameElements(a, b []string) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
-func TestMissingHomeComesFromTheDirectoryOfUsers(t *testing.T) {
-	r := New(t)
-	seen := r.RunProbe(NewBundle(t, func(s *specs.Spec) { s.Process.Env = []string{"PATH=/bin"} }))
-	if !slices.Contains(seen.Env, "HOME=/root") {
-		t.Errorf("env %q lacks HOME=/root", seen.Env)
+func TestMissingHomeComesFromThePasswdFile(t *testing.T) {
+	const passwd = "a:x:12:12::/of/another:\nroot:x:0:0::/of/root:/bin/sh\nuser:x:1000:1000:The User:/of/user:/bin/sh\nsecond:x:1000:1000::/second:\nempty:x:8:8:::\nlast:x:7:7::/last"
+	for _, test := range []struct {
+		name   string
+		uid    uint32
+		env    []string
+		passwd string
+		want   string
+	}{
+		{"root", 0, nil, passwd, "HOME=/of/root"},
+		{"the first of two", 1000, nil, passwd, "HOME=/of/user"},
+		{"a line without its end", 7, nil, passwd, "HOME=/last"},
+		{"no directory", 8, nil, passwd, "HOME=/"},
+		{"not in the file", 54321, nil, passwd, "HOME=/"},
+		{"no file", 1000, nil, "", "HOME=/"},
+		{"not missing", 1000, []string{"HOME=/given"}, passwd, "HOME=/given"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := New(t)
+			if test.name == "no directory" {
+				ZboxOnly(t, "runc sets it to nothing")
+			}
+			b := NewBundle(t, func(s *specs.Spec) { s.Process.Env, s.Process.User.UID = append([]string{"PATH=/bin"}, test.env...), test.uid })
+			if err := os.Remove(b.Rootfs("etc/passwd")); err != nil { // a hard link to that of others
+				t.Fatal(err)
+			}
+			if test.passwd != "" {
+				b.WriteFile("etc/passwd", test.passwd, 0o600)
+			}
+			if seen := r.RunProbe(b); !slices.Contains(seen.Env, test.want) {
+				t.Errorf("run: env %q lacks %s", seen.Env, test.want)
+			}
+			if test.env != nil {
+				return
+			}
+			b.Change(Sleep, func(s *specs.Spec) { s.Process.User.UID = 0 })
+			if seen := r.Start(b).Probe("--user", strconv.Itoa(int(test.uid))); !slices.Contains(seen.Env, test.want) {
+				t.Errorf("exec: env %q lacks %s", seen.Env, test.want)
+			}
+		})
 	}
 }
 

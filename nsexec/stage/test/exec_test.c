@@ -42,6 +42,42 @@ static void finds_in_the_order_of_path(void)
 	FAILS(step_exec(&e), ENOENT, want);
 }
 
+static const char *home_of(uint32_t uid)
+{
+	static char given[] = "HOME=/given", path[] = "PATH=/bin";
+	static char *env[] = {path, given, NULL};
+	env[1] = given;
+	int fd = open(in_tmp("passwd"), O_RDONLY);
+	find_home(fd, uid);
+	close(fd);
+	set_home(env);
+	SAME_TEXT(env[0], "PATH=/bin");
+	return env[1];
+}
+
+static void keeps_home_without_a_line_of_the_user(void)
+{
+	make_root();
+	put_file("passwd",
+		"\nroot\n::0\n0:0:0\na:x:1x:1::/a:\nb:x::0::/b:\nc:x:42949672950:1::/c:\nd:x:5:5:::/bin/sh\n#5:x:5:5\n",
+		0644);
+	for (uint32_t uid = 0; uid < 6; uid++)
+		SAME_TEXT(home_of(uid), "HOME=/given");
+	SAME_TEXT(home_of(UINT32_MAX), "HOME=/given");
+}
+
+static void takes_home_from_the_first_line_of_the_user(void)
+{
+	static char long_line[3 * PATH_SIZE];
+	make_root();
+	memset(long_line, 'x', sizeof(long_line) - 1);
+	memcpy(long_line, "a:x:5:5::/", 10);
+	memcpy(long_line + sizeof(long_line) - 40, "\nb:x:05:5:Comment:/h:s\nc:x:5:5::/i", 35);
+	long_line[sizeof(long_line) - 5] = '\0';
+	put_file("passwd", long_line, 0644);
+	SAME_TEXT(home_of(5), "HOME=/h"); /* the first is too long for a path */
+}
+
 static void says_what_is_wrong_with_a_program(void)
 {
 	char want[600];
@@ -234,6 +270,8 @@ static void waits_until_one_says_go(void)
 
 const struct test exec_tests[] = {
 	{"find goes through PATH in order", finds_in_the_order_of_path},
+	{"home stays without a line of the user", keeps_home_without_a_line_of_the_user},
+	{"home is that of the first line of the user", takes_home_from_the_first_line_of_the_user},
 	{"find says what is wrong with a program", says_what_is_wrong_with_a_program},
 	{"find looks with the capabilities of the program", looks_with_the_capabilities_of_the_program},
 	{"exec explains scripts and garbage", explains_scripts_and_garbage},
