@@ -15,10 +15,11 @@ func (c *Cgroup) Update(r *specs.LinuxResources) error {
 	if c.manager == nil {
 		return fmt.Errorf("updating cgroup: %w", ErrNone)
 	}
-	resources, _, err := convert(r, c.saved.Version)
+	resources, warnings, err := convert(r, c.saved.Version)
 	if err != nil {
 		return err
 	}
+	c.warnings = append(c.warnings, warnings...)
 	if r != nil && len(r.Devices) > 0 {
 		resources.SkipDevices = false
 		if resources.Devices, err = deviceRules(r); err != nil {

@@ -24,6 +24,9 @@ func (c *compiler) cgroupMount(origin string, m specs.Mount, o options) ([]mount
 	if c.req.Facts.Cgroup.Unified {
 		return []mountStep{c.unifiedCgroup(origin, m, o)}, nil
 	}
+	if m.Type == "cgroup2" {
+		return nil, errors.New("type: cgroup2 is not what this host has at /sys/fs/cgroup (cgroup mounts the hierarchies that it has)")
+	}
 	return []mountStep{c.legacyCgroups(origin, m, o)}, nil
 }
 

@@ -151,6 +151,10 @@ func TestCreateRefuses(t *testing.T) {
 		{"bind without source", mounts(specs.Mount{Destination: "/m", Options: []string{"rbind"}}), "mounts[0] (/m): source: must not be empty for a bind mount"},
 		{"bind with data", bindWith("size=1,mode=2", "x"), "mounts[0] (/m): options: size=1,mode=2,x: a bind mount takes no filesystem options"},
 		{"cgroup with data", mounts(fsMount("cgroup", "size=1")), "mounts[0] (/m): options: a cgroup mount takes no filesystem options"},
+		{
+			"cgroup2 on a host of cgroup v1", mounts(fsMount("cgroup2")).and(func(r *Request) { r.Facts.Cgroup.Unified = false }),
+			"mounts[0] (/m): type: cgroup2 is not what this host has at /sys/fs/cgroup (cgroup mounts the hierarchies that it has)",
+		},
 		{"cgroup with tmpcopyup", mounts(fsMount("cgroup2", "tmpcopyup")), "mounts[0] (/m): options: tmpcopyup is for tmpfs"},
 		{"bind with tmpcopyup", bindWith("tmpcopyup"), "mounts[0] (/m): options: tmpcopyup is for tmpfs"},
 		{"tmpfs with copy-symlink", mounts(newMount("copy-symlink")), "mounts[0] (/m): options: copy-symlink is for bind mounts"},
@@ -202,6 +206,7 @@ func TestCreateRefuses(t *testing.T) {
 			l.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux, Flags: []specs.LinuxPersonalityFlag{"X"}}
 		}), "linux.personality.flags: the spec defines none"},
 		{"AppArmor without AppArmor", process(func(p *specs.Process) { p.ApparmorProfile = "p" }), "process.apparmorProfile: AppArmor is not enabled on this host"},
+		{"mount label without SELinux", linux(func(l *specs.Linux) { l.MountLabel = "l" }), "linux.mountLabel: SELinux is not enabled on this host"},
 		{"SELinux without SELinux", process(func(p *specs.Process) { p.SelinuxLabel = "l" }), "process.selinuxLabel: SELinux is not enabled on this host"},
 		{
 			"unknown rlimit", process(func(p *specs.Process) { p.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_FUN"}} }),

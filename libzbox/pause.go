@@ -68,7 +68,11 @@ func (c *Container) Update(resources *specs.LinuxResources, o UpdateOptions) err
 	if err != nil {
 		return err
 	}
-	return cg.Update(resources)
+	err = cg.Update(resources)
+	for _, w := range cg.Warnings() {
+		c.runtime.opts.Warn(w)
+	}
+	return err
 }
 
 // Pids are the processes of the container, in the caller's pid namespace.
