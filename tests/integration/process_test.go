@@ -63,7 +63,9 @@ func TestMissingHomeComesFromThePasswdFile(t *testing.T) {
 			if test.name == "no directory" {
 				ZboxOnly(t, "runc sets it to nothing")
 			}
-			b := NewBundle(t, func(s *specs.Spec) { s.Process.Env, s.Process.User.UID = append([]string{"PATH=/bin"}, test.env...), test.uid })
+			b := NewBundle(t, func(s *specs.Spec) {
+				s.Process.Env, s.Process.User.UID = append([]string{"PATH=/bin"}, test.env...), test.uid
+			})
 			if err := os.Remove(b.Rootfs("etc/passwd")); err != nil { // a hard link to that of others
 				t.Fatal(err)
 			}

@@ -146,9 +146,13 @@ func TestSandboxDiesWithAKilledZbox(t *testing.T) {
 		t.Fatalf("read %d bytes: %v", n, err)
 	}
 	var pids []int
-	if err := json.Unmarshal([]byte(r.Must("ps", "--format", "json", strings.TrimSpace(r.Must("list", "-q")))), &pids); err != nil || len(pids) != 4 {
-		t.Fatalf("processes %v: %v", pids, err)
-	}
+	id := strings.TrimSpace(r.Must("list", "-q"))
+	integration.Eventually(t, "all four processes run", func() bool {
+		if err := json.Unmarshal([]byte(r.Must("ps", "--format", "json", id)), &pids); err != nil {
+			t.Fatal(err)
+		}
+		return len(pids) == 4
+	})
 	if err := cmd.Process.Signal(unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
