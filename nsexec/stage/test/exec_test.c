@@ -59,7 +59,7 @@ static void keeps_home_without_a_line_of_the_user(void)
 {
 	make_root();
 	put_file("passwd",
-		"\nroot\n::0\n0:0:0\na:x:1x:1::/a:\nb:x::0::/b:\nc:x:42949672950:1::/c:\nd:x:5:5:::/bin/sh\n#5:x:5:5\n",
+		"\nroot\n::0\n0:0:0\na:x:1x:1::/a:\nb:x::0::/b:\nc:x:42949672950:1::/c:\nz:x:5:5:::/bin/sh\n#5:x:5:5\n",
 		0644);
 	for (uint32_t uid = 0; uid < 6; uid++)
 		SAME_TEXT(home_of(uid), "HOME=/given");
