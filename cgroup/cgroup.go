@@ -68,6 +68,7 @@ type Cgroup struct {
 	lenient  bool
 	givenUp  []string // controllers whose limits are not applied
 	warnings []string
+	dialing  *dialing // systemd, on cgroup v2
 }
 
 // Saved is what must be remembered of a cgroup to find it again. It is complete before Make, so that whatever Make has

@@ -12,13 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Make makes the cgroup, without its limits yet. With systemd there is nothing to do (a scope cannot be empty; see Join), and neither
-// with Disabled.
+// Make makes the cgroup, without its limits yet. With systemd it only starts to connect: a scope cannot be empty; see Join. With
+// Disabled there is nothing to do.
 func (c *Cgroup) Make() error {
-	if c.saved.Driver != Cgroupfs {
-		return nil
+	switch {
+	case c.saved.Driver == Cgroupfs:
+		return c.make()
+	case c.saved.Driver == Systemd && c.saved.Version == 2:
+		c.dialAhead()
 	}
-	return c.make()
+	return nil
 }
 
 // Limit applies the limits. It must come before anything in the cgroup that is not trusted.

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -14,7 +12,6 @@ import (
 	"github.com/godbus/dbus/v5"
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/fs2"
-	"github.com/opencontainers/cgroups/systemd"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,70 +22,7 @@ const (
 	systemdName      = "org.freedesktop.systemd1"
 	systemdPath      = "/org/freedesktop/systemd1"
 	systemdInterface = systemdName + ".Manager."
-	systemBus        = "unix:path=/run/dbus/system_bus_socket"
 )
-
-// unitManager is a connection to the systemd of the machine or of a user.
-type unitManager struct {
-	conn    *dbus.Conn
-	object  dbus.BusObject
-	signals chan *dbus.Signal
-	cancel  context.CancelFunc
-}
-
-// dialManager connects to systemd within connectPatience.
-func dialManager(user bool) (*unitManager, error) {
-	address := os.Getenv("DBUS_SYSTEM_BUS_ADDRESS")
-	uid := os.Getuid()
-	var err error
-	switch {
-	case user:
-		if address, err = systemd.DetectUserDbusSessionBusAddress(); err == nil {
-			uid, err = systemd.DetectUID()
-		}
-	case address == "":
-		address = systemBus
-	}
-	if err != nil {
-		return nil, fmt.Errorf("connecting to systemd: %w", err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	// The context of the connection closes it, which is what ends a read of its handshake.
-	timer := time.AfterFunc(connectPatience, cancel)
-	m := &unitManager{signals: make(chan *dbus.Signal, 16), cancel: cancel}
-	err = m.connect(ctx, address, uid)
-	late := !timer.Stop()
-	if err == nil && !late {
-		return m, nil
-	}
-	m.close()
-	if late {
-		return nil, fmt.Errorf("connecting to systemd: no answer of %s within %v", address, connectPatience)
-	}
-	return nil, fmt.Errorf("connecting to systemd: %w", err)
-}
-
-func (m *unitManager) connect(ctx context.Context, address string, uid int) (err error) {
-	if m.conn, err = dbus.Dial(address, dbus.WithContext(ctx)); err != nil {
-		return err
-	}
-	if err = m.conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(uid))}); err != nil {
-		return err
-	}
-	if err = m.conn.Hello(); err != nil {
-		return err
-	}
-	m.object = m.conn.Object(systemdName, systemdPath)
-	m.conn.Signal(m.signals)
-	return nil
-}
-
-func (m *unitManager) close() {
-	m.cancel()
-	if m.conn != nil {
-		_ = m.conn.Close()
-	}
-}
 
 // call makes one request of the manager.
 func (m *unitManager) call(method string, args ...any) *dbus.Call {
@@ -99,10 +33,7 @@ func (m *unitManager) call(method string, args ...any) *dbus.Call {
 
 // job makes a request that starts a job, and waits for its end.
 func (m *unitManager) job(method string, args ...any) error {
-	// systemd sends its signals to those who subscribe. No answer is waited for: messages of one connection stay in order.
-	m.conn.BusObject().Go("org.freedesktop.DBus.AddMatch", dbus.FlagNoReplyExpected, nil,
-		"type='signal',sender='"+systemdName+"',path='"+systemdPath+"',member='JobRemoved'")
-	m.object.Go(systemdInterface+"Subscribe", dbus.FlagNoReplyExpected, nil)
+	m.subscribe()
 	var path dbus.ObjectPath
 	if err := m.call(method, args...).Store(&path); err != nil {
 		return err
@@ -245,7 +176,7 @@ func (c *Cgroup) startUnified(pid int) error {
 	if err != nil {
 		return err
 	}
-	m, err := dialManager(c.saved.Rootless)
+	m, err := c.dialed()
 	if err != nil {
 		return err
 	}

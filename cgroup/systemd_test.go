@@ -1,11 +1,14 @@
 package cgroup
 
 import (
+	"bytes"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -75,18 +78,25 @@ func TestSystemdThatDoesNotAnswerIsAnErrorInTime(t *testing.T) {
 	}
 	defer listener.Close()
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path="+path)
+	defer func(old string) { privateSocket = old }(privateSocket)
+	privateSocket = path
 	patience := connectPatience
 	defer func() { connectPatience = patience }()
 	connectPatience = 100 * time.Millisecond
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+path)
-	for name, connect := range map[string]func() error{
-		"v1":   func() error { return reachable(false) },
-		"v2":   func() error { _, err := dialManager(false); return err },
-		"user": func() error { _, err := dialManager(true); return err },
+	for name, connect := range map[string]func(t *testing.T) error{
+		"v1":   func(*testing.T) error { return reachable(false) },
+		"v2":   func(*testing.T) error { _, err := dialManager(false); return err },
+		"user": func(*testing.T) error { _, err := dialManager(true); return err },
+		"v2, without a bus": func(t *testing.T) error {
+			t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "")
+			_, err := dialManager(false)
+			return err
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
-			err := connect()
+			err := connect(t)
 			if took := time.Since(start); took > 3*time.Second {
 				t.Errorf("took %v", took)
 			}
@@ -102,6 +112,76 @@ func TestSystemdWithoutUserBus(t *testing.T) {
 	want := "connecting to systemd: dial unix /does/not/exist: connect: no such file or directory"
 	if err := reachable(true); text(err) != want {
 		t.Errorf("error %q, want %q", text(err), want)
+	}
+}
+
+// spy is a socket that hands everything on to systemd's own, and keeps what is said to systemd.
+func spy(t *testing.T) (path string, heard func() string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "private")
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	var mu sync.Mutex
+	var said bytes.Buffer
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			manager, err := net.Dial("unix", "/run/systemd/private")
+			if err != nil {
+				conn.Close()
+				return
+			}
+			go func() { _, _ = io.Copy(conn, manager); conn.Close() }()
+			go func() {
+				buf := make([]byte, 64<<10)
+				for {
+					n, err := conn.Read(buf)
+					mu.Lock()
+					said.Write(buf[:n])
+					mu.Unlock()
+					if _, werr := manager.Write(buf[:n]); err != nil || werr != nil {
+						manager.Close()
+						return
+					}
+				}
+			}()
+		}
+	}()
+	return path, func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return said.String()
+	}
+}
+
+func TestRootStartsAScopeWithOneRequestOfSystemdItself(t *testing.T) {
+	if !systemd.IsRunningSystemd() || !probe(t).Unified {
+		t.Skip("this machine was not booted with systemd and cgroup v2")
+	}
+	path, heard := spy(t)
+	defer func(old string) { privateSocket = old }(privateSocket)
+	privateSocket = path
+	c := create(t, Config{Driver: Systemd, Resources: &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(64 << 20))}}})
+	cmd := sleeper(t, c)
+	if got := read(t, c, "memory", "memory.max"); got != "67108864" {
+		t.Errorf("memory.max %s", got)
+	}
+	said := heard()
+	if n := strings.Count(said, "StartTransientUnit"); n != 1 || strings.Contains(said, "SetUnitProperties") || !strings.Contains(said, "MemoryMax") {
+		t.Errorf("%d units were started, and systemd was told %q", n, said)
+	}
+	if err := c.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	if err := c.Destroy(); err != nil {
+		t.Fatal(err)
 	}
 }
 
