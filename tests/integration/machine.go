@@ -27,14 +27,6 @@ func NeedsAllOfVersion2(t *testing.T) {
 	need(t, hasControllers(), "cgroup v2 with all controllers")
 }
 
-// WithoutControllers skips a test of what cannot be limited where all can.
-func WithoutControllers(t *testing.T) {
-	t.Helper()
-	if hasControllers() {
-		t.Skip("cgroup v2 has all controllers here")
-	}
-}
-
 func hasControllers() bool {
 	text, err := os.ReadFile("/sys/fs/cgroup/cgroup.controllers")
 	return err == nil && CgroupV2() && strings.Contains(string(text), "memory")

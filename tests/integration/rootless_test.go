@@ -15,6 +15,20 @@ var session = specs.LinuxResources{
 	CPU: &specs.LinuxCPU{Quota: pointer(int64(30000)), Period: pointer(uint64(100000)), Cpus: "0"},
 }
 
+// withEachDriver runs a test of the user's runtime with both makers of cgroups that a user has.
+func withEachDriver(t *testing.T, name string, test func(t *testing.T, r *Runtime, systemd bool)) {
+	t.Helper()
+	for _, driver := range []string{"cgroupfs", "systemd"} {
+		t.Run(driver, func(t *testing.T) {
+			r := NewAs(t, NeedsUser(t, name))
+			if driver == "systemd" {
+				r.OnSystemd()
+			}
+			test(t, r, driver == "systemd")
+		})
+	}
+}
+
 func TestUserRunsWhatSpecRootlessWrites(t *testing.T) {
 	NeedsSystemd(t)
 	r := NewAs(t, NeedsUser(t, "tester"))
@@ -26,68 +40,56 @@ func TestUserRunsWhatSpecRootlessWrites(t *testing.T) {
 
 func TestUserLifecycle(t *testing.T) {
 	NeedsSystemd(t)
-	for _, driver := range []string{"cgroupfs", "systemd"} {
-		t.Run(driver, func(t *testing.T) {
-			r := NewAs(t, NeedsUser(t, "tester"))
-			if driver == "systemd" {
-				r.OnSystemd()
+	withEachDriver(t, "tester", func(t *testing.T, r *Runtime, systemd bool) {
+		b := r.SpecBundle(t)
+		b.Change(Sleep, func(s *specs.Spec) { s.Linux.Resources = &session })
+		c := r.Start(b)
+		for file, want := range map[string]string{"memory.max": "67108864", "pids.max": "50", "cpu.max": "30000 100000", "cpuset.cpus": "0"} {
+			if got := c.Unified(file); got != want {
+				t.Errorf("%s is %q, want %q", file, got, want)
 			}
-			b := r.SpecBundle(t)
-			b.Change(Sleep, func(s *specs.Spec) { s.Linux.Resources = &session })
-			c := r.Start(b)
-			for file, want := range map[string]string{"memory.max": "67108864", "pids.max": "50", "cpu.max": "30000 100000", "cpuset.cpus": "0"} {
-				if got := c.Unified(file); got != want {
-					t.Errorf("%s is %q, want %q", file, got, want)
-				}
+		}
+		manager := fmt.Sprintf("/user@%d.service/", r.User.UID)
+		if dir := c.CgroupDir(); !strings.Contains(dir, manager) {
+			t.Errorf("the cgroup is %s, want one of %s", dir, manager)
+		}
+		c.update(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: pointer(int64(60))}, Memory: &specs.LinuxMemory{Limit: pointer(int64(96 << 20))}})
+		if p, m := c.Unified("pids.max"), c.Unified("memory.max"); p != "60" || m != "100663296" {
+			t.Errorf("pids.max %s and memory.max %s after update", p, m)
+		}
+		unit := filepath.Base(c.CgroupDir())
+		if systemd {
+			if got := r.User.systemctl(t, "show", "--property", "MemoryMax", "--value", unit); got != "100663296" {
+				t.Errorf("the user's systemd shows MemoryMax=%s", got)
 			}
-			manager := fmt.Sprintf("/user@%d.service/", r.User.UID)
-			if dir := c.CgroupDir(); !strings.Contains(dir, manager) {
-				t.Errorf("the cgroup is %s, want one of %s", dir, manager)
-			}
-			c.update(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: pointer(int64(60))}, Memory: &specs.LinuxMemory{Limit: pointer(int64(96 << 20))}})
-			if p, m := c.Unified("pids.max"), c.Unified("memory.max"); p != "60" || m != "100663296" {
-				t.Errorf("pids.max %s and memory.max %s after update", p, m)
-			}
-			unit := filepath.Base(c.CgroupDir())
-			if driver == "systemd" {
-				if got := r.User.systemctl(t, "show", "--property", "MemoryMax", "--value", unit); got != "100663296" {
-					t.Errorf("the user's systemd shows MemoryMax=%s", got)
-				}
-			}
-			if res := c.Exec(c.ID, "/bin/true"); res.Code != 0 {
-				t.Errorf("exec: exit %d: %s", res.Code, res.Stderr)
-			}
-			r.Must("pause", c.ID)
-			if got := c.Unified("cgroup.freeze"); got != "1" {
-				t.Errorf("cgroup.freeze is %s when paused", got)
-			}
-			r.Must("resume", c.ID)
-			c.Kill()
-			c.Delete()
-			if driver == "systemd" {
-				Eventually(t, "the user's systemd has forgotten "+unit, func() bool {
-					return r.User.systemctl(t, "show", "--property", "LoadState", "--value", unit) == "not-found"
-				})
-			}
-		})
-	}
+		}
+		if res := c.Exec(c.ID, "/bin/true"); res.Code != 0 {
+			t.Errorf("exec: exit %d: %s", res.Code, res.Stderr)
+		}
+		r.Must("pause", c.ID)
+		if got := c.Unified("cgroup.freeze"); got != "1" {
+			t.Errorf("cgroup.freeze is %s when paused", got)
+		}
+		r.Must("resume", c.ID)
+		c.Kill()
+		c.Delete()
+		if systemd {
+			Eventually(t, "the user's systemd has forgotten "+unit, func() bool {
+				return r.User.systemctl(t, "show", "--property", "LoadState", "--value", unit) == "not-found"
+			})
+		}
+	})
 }
 
 func TestUserLimitHolds(t *testing.T) {
 	NeedsSystemd(t)
-	for _, driver := range []string{"cgroupfs", "systemd"} {
-		t.Run(driver, func(t *testing.T) {
-			r := NewAs(t, NeedsUser(t, "tester"))
-			if driver == "systemd" {
-				r.OnSystemd()
-			}
-			b := r.SpecBundle(t)
-			b.Change(Shell("dd if=/dev/zero of=/dev/null bs=32M count=1 2>/dev/null; echo $?"), withMemory(8<<20))
-			if got := strings.TrimSpace(r.Run(b).Stdout); got != "137" && got != "1" {
-				t.Errorf("using 32 MiB under a limit of 8 MiB ended with %q, want the kernel to have refused", got)
-			}
-		})
-	}
+	withEachDriver(t, "tester", func(t *testing.T, r *Runtime, _ bool) {
+		b := r.SpecBundle(t)
+		b.Change(Shell("dd if=/dev/zero of=/dev/null bs=32M count=1 2>/dev/null; echo $?"), withMemory(8<<20))
+		if got := strings.TrimSpace(r.Run(b).Stdout); got != "137" && got != "1" {
+			t.Errorf("using 32 MiB under a limit of 8 MiB ended with %q, want the kernel to have refused", got)
+		}
+	})
 }
 
 func withMemory(limit int64) func(*specs.Spec) {
@@ -104,22 +106,16 @@ func TestUserWithoutDelegationIsToldTheDropIn(t *testing.T) {
 		"/etc/systemd/system/user@.service.d/delegate.conf", "systemctl daemon-reload",
 	}
 	cpus := func(s *specs.Spec) { s.Linux.Resources = &specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0"}} }
-	for _, driver := range []string{"cgroupfs", "systemd"} {
-		t.Run(driver, func(t *testing.T) {
-			r := NewAs(t, NeedsUser(t, "plain"))
-			if driver == "systemd" {
-				r.OnSystemd()
-			}
-			b := r.SpecBundle(t)
-			b.Change(cpus)
-			r.RefuseRun(b, told...)
-			// What is delegated works all the same.
-			b.Change(withMemory(64<<20), Shell("echo ran"))
-			if got := r.MustRun(b); got != "ran\n" {
-				t.Errorf("output %q", got)
-			}
-		})
-	}
+	withEachDriver(t, "plain", func(t *testing.T, r *Runtime, _ bool) {
+		b := r.SpecBundle(t)
+		b.Change(cpus)
+		r.RefuseRun(b, told...)
+		// What is delegated works all the same.
+		b.Change(withMemory(64<<20), Shell("echo ran"))
+		if got := r.MustRun(b); got != "ran\n" {
+			t.Errorf("output %q", got)
+		}
+	})
 	t.Run("outside of a session", func(t *testing.T) {
 		r := NewOutside(t, NeedsUser(t, "plain"))
 		b := r.SpecBundle(t)

@@ -18,12 +18,19 @@ func TestScopeHasTheLimitsAtCreateAndAtUpdate(t *testing.T) {
 	for _, l := range limits(t) {
 		t.Run(l.name, func(t *testing.T) {
 			r := New(t).OnSystemd()
+			w, has := l.here(t)
+			if !has {
+				ZboxOnly(t, "others ignore some of what cgroup v2 has not")
+				r.RefuseRun(NewBundle(t, withResources(l.create), r.InSlice("")), "linux.resources."+l.field)
+				return
+			}
+			if l.ahead != "" {
+				ZboxOnly(t, l.ahead)
+			}
 			c := r.Start(NewBundle(t, Sleep, withResources(l.create), r.InSlice("")))
 			check := func(when, want, shown string) {
 				t.Helper()
-				if got := c.Unified(l.file); got != want {
-					t.Errorf("%s is %q after %s, want %q", l.file, got, when, want)
-				}
+				c.wantLimit(when, w.file, want)
 				if l.property == "" {
 					return
 				}
@@ -31,9 +38,9 @@ func TestScopeHasTheLimitsAtCreateAndAtUpdate(t *testing.T) {
 					t.Errorf("systemd shows %s=%q after %s, want %q", l.property, got, when, shown)
 				}
 			}
-			check("create", l.created, l.shown[0])
+			check("create", w.created, l.shown[0])
 			c.update(l.update)
-			check("update", l.updated, l.shown[1])
+			check("update", w.updated, l.shown[1])
 		})
 	}
 }
@@ -167,7 +174,8 @@ func TestUnknownSystemdPropertyIsRefused(t *testing.T) {
 	noUnit(t, r.Unit())
 }
 
-// The bus is watched by busctl, so every call that anybody makes is seen.
+// The bus is watched by busctl, so every call that anybody makes is seen. zbox as root would go past the bus if none were named; the
+// request is the same (cgroup's tests look at that).
 func TestOneRequestStartsTheUnit(t *testing.T) {
 	NeedsSystemd(t)
 	log := filepath.Join(t.TempDir(), "bus")
@@ -190,6 +198,7 @@ func TestOneRequestStartsTheUnit(t *testing.T) {
 		return string(text)
 	}
 	Eventually(t, "busctl listens", func() bool { return strings.Contains(read(), "Monitoring") })
+	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/run/dbus/system_bus_socket")
 	r := New(t).OnSystemd()
 	c := r.Start(NewBundle(t, Sleep, r.InSlice(""), withResources(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: pointer(int64(64 << 20))}})))
 	c.Kill()

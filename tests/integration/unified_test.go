@@ -12,176 +12,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// disk is a block device that the io controller can throttle, as MAJOR:MINOR.
-func disk(t *testing.T) (major, minor int64) {
-	t.Helper()
-	for _, name := range []string{"vda", "sda", "nvme0n1", "xvda"} {
-		var st unix.Stat_t
-		if unix.Stat("/dev/"+name, &st) == nil {
-			return int64(unix.Major(st.Rdev)), int64(unix.Minor(st.Rdev))
-		}
-	}
-	t.Fatal("no disk to throttle: none of vda, sda, nvme0n1 and xvda")
-	return 0, 0
-}
-
-func throttle(major, minor int64, rate uint64) []specs.LinuxThrottleDevice {
-	d := specs.LinuxThrottleDevice{Rate: rate}
-	d.Major, d.Minor = major, minor
-	return []specs.LinuxThrottleDevice{d}
-}
-
-// limit is one limit of CONTRACT 2.4: what config.json says at create and at update, and what the file of cgroup v2 says then.
-type limit struct {
-	name           string
-	file           string
-	create, update specs.LinuxResources
-	created        string
-	updated        string
-	property       string // of the systemd unit, "" where systemd has none
-	shown          [2]string
-}
-
-func limits(t *testing.T) []limit {
-	major, minor := disk(t)
-	device := strings.Join([]string{decimal(major), decimal(minor)}, ":")
-	memory := func(m specs.LinuxMemory) specs.LinuxResources { return specs.LinuxResources{Memory: &m} }
-	cpu := func(c specs.LinuxCPU) specs.LinuxResources { return specs.LinuxResources{CPU: &c} }
-	pids := func(n int64) specs.LinuxResources { return specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &n}} }
-	block := func(b specs.LinuxBlockIO) specs.LinuxResources { return specs.LinuxResources{BlockIO: &b} }
-	unified := func(k, v string) specs.LinuxResources { return specs.LinuxResources{Unified: map[string]string{k: v}} }
-	huge := func(n uint64) specs.LinuxResources {
-		return specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "2MB", Limit: n}}}
-	}
-	const mib = int64(1 << 20)
-	return []limit{
-		{
-			"memory.limit", "memory.max", memory(specs.LinuxMemory{Limit: pointer(64 * mib)}), memory(specs.LinuxMemory{Limit: pointer(96 * mib)}),
-			"67108864", "100663296", "MemoryMax",
-			[2]string{"67108864", "100663296"},
-		},
-		{
-			"memory.limit of -1", "memory.max", memory(specs.LinuxMemory{Limit: pointer(64 * mib)}), memory(specs.LinuxMemory{Limit: pointer(int64(-1))}),
-			"67108864", "max", "MemoryMax",
-			[2]string{"67108864", "infinity"},
-		},
-		{
-			"memory.reservation", "memory.low", memory(specs.LinuxMemory{Reservation: pointer(16 * mib)}), memory(specs.LinuxMemory{Reservation: pointer(8 * mib)}),
-			"16777216", "8388608", "MemoryLow",
-			[2]string{"16777216", "8388608"},
-		},
-		{
-			"memory.swap with its memory", "memory.swap.max", memory(specs.LinuxMemory{Limit: pointer(64 * mib), Swap: pointer(96 * mib)}),
-			memory(specs.LinuxMemory{Limit: pointer(64 * mib), Swap: pointer(64 * mib)}), "33554432", "0", "MemorySwapMax",
-			[2]string{"33554432", "0"},
-		},
-		{
-			"memory.swap alone at update", "memory.swap.max", memory(specs.LinuxMemory{Limit: pointer(64 * mib), Swap: pointer(96 * mib)}),
-			memory(specs.LinuxMemory{Swap: pointer(80 * mib)}), "33554432", "16777216", "MemorySwapMax",
-			[2]string{"33554432", "16777216"},
-		},
-		{"cpu.shares", "cpu.weight", cpu(specs.LinuxCPU{Shares: pointer(uint64(1024))}), cpu(specs.LinuxCPU{Shares: pointer(uint64(512))}), "100", "59", "CPUWeight", [2]string{"100", "59"}},
-		{
-			"cpu.quota and period", "cpu.max", cpu(specs.LinuxCPU{Quota: pointer(int64(30000)), Period: pointer(uint64(100000))}),
-			cpu(specs.LinuxCPU{Quota: pointer(int64(50000)), Period: pointer(uint64(200000))}), "30000 100000", "50000 200000", "CPUQuotaPerSecUSec",
-			[2]string{"300ms", "250ms"},
-		},
-		{
-			"cpu.quota alone at update", "cpu.max", cpu(specs.LinuxCPU{Quota: pointer(int64(30000)), Period: pointer(uint64(50000))}),
-			cpu(specs.LinuxCPU{Quota: pointer(int64(20000))}), "30000 50000", "20000 50000", "CPUQuotaPerSecUSec",
-			[2]string{"600ms", "400ms"},
-		},
-		{
-			"cpu.quota of -1", "cpu.max", cpu(specs.LinuxCPU{Quota: pointer(int64(30000)), Period: pointer(uint64(100000))}),
-			cpu(specs.LinuxCPU{Quota: pointer(int64(-1))}), "30000 100000", "max 100000", "CPUQuotaPerSecUSec",
-			[2]string{"300ms", "infinity"},
-		},
-		{
-			"cpu.burst", "cpu.max.burst", cpu(specs.LinuxCPU{Quota: pointer(int64(30000)), Period: pointer(uint64(100000)), Burst: pointer(uint64(10000))}),
-			cpu(specs.LinuxCPU{Burst: pointer(uint64(5000))}), "10000", "5000", "",
-			[2]string{},
-		},
-		{"cpu.idle", "cpu.idle", cpu(specs.LinuxCPU{Idle: pointer(int64(1))}), cpu(specs.LinuxCPU{Idle: pointer(int64(0))}), "1", "0", "", [2]string{}},
-		{"cpu.cpus", "cpuset.cpus", cpu(specs.LinuxCPU{Cpus: "0-1"}), cpu(specs.LinuxCPU{Cpus: "1"}), "0-1", "1", "AllowedCPUs", [2]string{"0-1", "1"}},
-		{"cpu.mems", "cpuset.mems", cpu(specs.LinuxCPU{Mems: "0"}), cpu(specs.LinuxCPU{Mems: "0"}), "0", "0", "AllowedMemoryNodes", [2]string{"0", "0"}},
-		{"pids.limit", "pids.max", pids(77), pids(33), "77", "33", "TasksMax", [2]string{"77", "33"}},
-		{"pids.limit of -1", "pids.max", pids(77), pids(-1), "77", "max", "TasksMax", [2]string{"77", "infinity"}},
-		{
-			"blockIO.throttleReadBpsDevice", "io.max", block(specs.LinuxBlockIO{ThrottleReadBpsDevice: throttle(major, minor, 1<<20)}),
-			block(specs.LinuxBlockIO{ThrottleReadBpsDevice: throttle(major, minor, 2<<20)}),
-			device + " rbps=1048576 wbps=max riops=max wiops=max", device + " rbps=2097152 wbps=max riops=max wiops=max", "",
-			[2]string{},
-		},
-		{
-			"blockIO.throttleWriteIOPSDevice", "io.max", block(specs.LinuxBlockIO{ThrottleWriteIOPSDevice: throttle(major, minor, 100)}),
-			block(specs.LinuxBlockIO{ThrottleWriteBpsDevice: throttle(major, minor, 4096), ThrottleReadIOPSDevice: throttle(major, minor, 50)}),
-			device + " rbps=max wbps=max riops=max wiops=100", device + " rbps=max wbps=4096 riops=50 wiops=100", "",
-			[2]string{},
-		},
-		{"hugepageLimits", "hugetlb.2MB.max", huge(4 << 20), huge(8 << 20), "4194304", "8388608", "", [2]string{}},
-		{"hugepageLimits, reserved", "hugetlb.2MB.rsvd.max", huge(4 << 20), huge(8 << 20), "4194304", "8388608", "", [2]string{}},
-		{"unified memory.high", "memory.high", unified("memory.high", "50331648"), unified("memory.high", "33554432"), "50331648", "33554432", "MemoryHigh", [2]string{"50331648", "33554432"}},
-		{"unified memory.max", "memory.max", unified("memory.max", "50331648"), unified("memory.max", "max"), "50331648", "max", "MemoryMax", [2]string{"50331648", "infinity"}},
-		{"unified memory.oom.group", "memory.oom.group", unified("memory.oom.group", "1"), unified("memory.oom.group", "0"), "1", "0", "", [2]string{}},
-		{"unified cpu.weight", "cpu.weight", unified("cpu.weight", "250"), unified("cpu.weight", "50"), "250", "50", "CPUWeight", [2]string{"250", "50"}},
-		{"unified cpu.max", "cpu.max", unified("cpu.max", "40000 80000"), unified("cpu.max", "max 100000"), "40000 80000", "max 100000", "CPUQuotaPerSecUSec", [2]string{"500ms", "infinity"}},
-		{"unified pids.max", "pids.max", unified("pids.max", "44"), unified("pids.max", "55"), "44", "55", "TasksMax", [2]string{"44", "55"}},
-		{"unified cgroup.max.depth", "cgroup.max.depth", unified("cgroup.max.depth", "3"), unified("cgroup.max.depth", "4"), "3", "4", "", [2]string{}},
-	}
-}
-
-func decimal(n int64) string { return string(mustJSON(n)) }
-
-func mustJSON(v any) []byte {
-	out, err := json.Marshal(v)
-	if err != nil {
-		panic(err)
-	}
-	return out
-}
-
-// update changes a container's limits as engines do.
-func (c *Container) update(resources specs.LinuxResources) {
-	c.t.Helper()
-	cmd := c.Command("update", "--resources", "-", c.ID)
-	cmd.Stdin = strings.NewReader(string(mustJSON(resources)))
-	if res := c.DoCommand(cmd); res.Code != 0 {
-		c.t.Fatalf("update: exit %d: %s", res.Code, res.Stderr)
-	}
-}
-
-func TestLimitsOfVersion2AreWrittenAtCreateAndAtUpdate(t *testing.T) {
-	NeedsAllOfVersion2(t)
-	for _, l := range limits(t) {
-		t.Run(l.name, func(t *testing.T) {
-			r := New(t)
-			c := r.Start(NewBundle(t, Sleep, withResources(l.create)))
-			if got := c.Unified(l.file); got != l.created {
-				t.Errorf("%s is %q after create, want %q", l.file, got, l.created)
-			}
-			c.update(l.update)
-			if got := c.Unified(l.file); got != l.updated {
-				t.Errorf("%s is %q after update, want %q", l.file, got, l.updated)
-			}
-		})
-	}
-}
-
-// What cgroup v2 has not is refused, with the field's name.
-func TestLimitsThatVersion2HasNotAreRefused(t *testing.T) {
+// What cgroup v2 has not, and what the kernel does not take, is refused, with the field's name.
+func TestLimitsThatCannotBeAppliedOnVersion2AreRefused(t *testing.T) {
 	NeedsAllOfVersion2(t)
 	for field, resources := range map[string]specs.LinuxResources{
-		"linux.resources.memory.swappiness":       {Memory: &specs.LinuxMemory{Swappiness: pointer(uint64(30))}},
-		"linux.resources.memory.disableOOMKiller": {Memory: &specs.LinuxMemory{DisableOOMKiller: pointer(true)}},
-		"linux.resources.cpu.realtime":            {CPU: &specs.LinuxCPU{RealtimeRuntime: pointer(int64(1000)), RealtimePeriod: pointer(uint64(100000))}},
-		"linux.resources.blockIO.leafWeight":      {BlockIO: &specs.LinuxBlockIO{LeafWeight: pointer(uint16(100))}},
-		"linux.resources.network":                 {Network: &specs.LinuxNetwork{ClassID: pointer(uint32(1))}},
-		"linux.resources.rdma":                    {Rdma: map[string]specs.LinuxRdma{"mlx5_1": {HcaHandles: pointer(uint32(3))}}},
-		`linux.resources.unified["memory.none"]`:  {Unified: map[string]string{"memory.none": "1"}},
-		`linux.resources.unified["other.max"]`:    {Unified: map[string]string{"other.max": "1"}},
-		"linux.resources.cpu.cpus":                {CPU: &specs.LinuxCPU{Cpus: "0-4000"}},
-		"linux.resources.cpu.quota":               {CPU: &specs.LinuxCPU{Quota: pointer(int64(1))}},
-		"linux.resources.hugepageLimits":          {HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "3MB", Limit: 1}}},
+		"linux.resources.blockIO.leafWeight":     {BlockIO: &specs.LinuxBlockIO{LeafWeight: pointer(uint16(100))}},
+		"linux.resources.rdma":                   {Rdma: map[string]specs.LinuxRdma{"mlx5_1": {HcaHandles: pointer(uint32(3))}}},
+		`linux.resources.unified["memory.none"]`: {Unified: map[string]string{"memory.none": "1"}},
+		`linux.resources.unified["other.max"]`:   {Unified: map[string]string{"other.max": "1"}},
+		"linux.resources.cpu.cpus":               {CPU: &specs.LinuxCPU{Cpus: "0-4000"}},
+		"linux.resources.cpu.quota":              {CPU: &specs.LinuxCPU{Quota: pointer(int64(1))}},
+		"linux.resources.hugepageLimits":         {HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: "3MB", Limit: 1}}},
 	} {
 		t.Run(field, func(t *testing.T) {
 			r := New(t)
@@ -205,35 +46,6 @@ func TestMemoryLimitBelowUseIsRefusedWhenAsked(t *testing.T) {
 	if got := c.Unified("memory.max"); got != "67108864" {
 		t.Errorf("memory.max is %s, want it as it was", got)
 	}
-}
-
-func TestLimitsHoldOnVersion2(t *testing.T) {
-	NeedsAllOfVersion2(t)
-	t.Run("memory", func(t *testing.T) {
-		r := New(t)
-		b := NewBundle(t, withResources(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: pointer(int64(8 << 20)), Swap: pointer(int64(8 << 20))}}),
-			Shell("dd if=/dev/zero of=/dev/null bs=32M count=1 2>/dev/null; echo $?"))
-		if got := strings.TrimSpace(r.Run(b).Stdout); got != "137" && got != "1" {
-			t.Errorf("using 32 MiB under a limit of 8 MiB ended with %q, want the kernel to have refused", got)
-		}
-	})
-	t.Run("memory.oom.group", func(t *testing.T) {
-		r := New(t)
-		b := NewBundle(t, withResources(specs.LinuxResources{
-			Memory: &specs.LinuxMemory{Limit: pointer(int64(8 << 20)), Swap: pointer(int64(8 << 20))}, Unified: map[string]string{"memory.oom.group": "1"},
-		}), Shell("dd if=/dev/zero of=/dev/null bs=32M count=1 2>/dev/null; echo survived"))
-		if res := r.Run(b); res.Code != 137 || res.Stdout != "" {
-			t.Errorf("exit %d, output %q, want all processes killed with the one that used too much", res.Code, res.Stdout)
-		}
-	})
-	t.Run("pids", func(t *testing.T) {
-		r := New(t)
-		b := NewBundle(t, withResources(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: pointer(int64(4))}}),
-			Shell("sleep 1 & sleep 1 & sleep 1 & sleep 1 & sleep 1 & echo all forked"))
-		if res := r.Run(b); strings.Contains(res.Stdout, "all forked") {
-			t.Errorf("six processes ran under a limit of four")
-		}
-	})
 }
 
 func TestPauseFreezesTheCgroup(t *testing.T) {
