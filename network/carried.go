@@ -158,7 +158,7 @@ func helpers(stateDir, id string) ([]int, error) {
 		// A process that is gone meanwhile has no command line.
 		args, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		for arg := range bytes.SplitSeq(args, []byte{0}) {
-			if pid != os.Getpid() && strings.TrimSuffix(string(arg), ".sock") == file {
+			if pid != os.Getpid() && strings.TrimSuffix(strings.TrimSuffix(string(arg), ".sock"), pastaMark) == file {
 				pids = append(pids, pid)
 				break
 			}

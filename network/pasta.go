@@ -2,7 +2,9 @@ package network
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -14,28 +16,68 @@ const helperTime = 10 * time.Second
 
 // startPasta returns when pasta(1) has configured the sandbox's end and gone to the background. Without its loopback mapping the sandbox
 // would not reach servers on the host's loopback interface: it is to be no way around what only the host may see.
+//
+// Debian's AppArmor profile lets pasta neither look at processes of others (a ptrace rule is missing) nor write a pid file where zbox keeps
+// its state. So it is handed the namespaces as standard input and output (it closes what lies above), and is marked by its argv[0], whose
+// last element must hold "pasta": that is how it knows that it is not to be passt.
 func startPasta(program string, c Config, net subnet) error {
+	user, network, err := openNamespaces(c.Pid)
+	if err != nil {
+		return err
+	}
+	defer user.Close()
+	defer network.Close()
 	args := []string{
 		"--config-net", "--quiet", "--ipv4-only", "--no-map-gw", "--ns-ifname", insideName,
 		"--address", net.sandbox().String(), "--netmask", strconv.Itoa(net.Bits()), "--gateway", net.host().String(),
 		"--tcp-ns", "none", "--udp-ns", "none",
-		"--pid", helperFile(c.StateDir, c.ID),
-		"--userns", fmt.Sprintf("/proc/%d/ns/user", c.Pid), "--netns", fmt.Sprintf("/proc/%d/ns/net", c.Pid),
+		"--userns", "/proc/self/fd/0", "--netns", "/proc/self/fd/1",
 	}
 	args = append(args, pastaPorts("--tcp-ports", "tcp", c.Forwards)...)
 	args = append(args, pastaPorts("--udp-ports", "udp", c.Forwards)...)
 	cmd := exec.Command(program, args...)
+	cmd.Args[0] = helperFile(c.StateDir, c.ID) + pastaMark
 	var output bytes.Buffer
 	cmd.Env, cmd.Dir = []string{}, "/"
-	cmd.Stdout, cmd.Stderr = &output, &output
-	// It keeps its standard streams open in the background.
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = user, network, &output
+	// It keeps its standard error open in the background.
 	cmd.WaitDelay = time.Millisecond
 	timer := time.AfterFunc(helperTime, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
 	if err := cmd.Run(); err != nil && cmd.ProcessState.ExitCode() != 0 {
-		return fmt.Errorf("%s: %w: %s", program, err, lastWords(output.String()))
+		return fmt.Errorf("%s: %w: %s%s", program, err, lastWords(output.String()), pastaRemedy(output.String()))
 	}
 	return nil
+}
+
+// pastaMark makes a helperFile the argv[0] of pasta.
+const pastaMark = ".pasta"
+
+// pastaRemedy is what an administrator can do about a pasta that may not do its work.
+func pastaRemedy(output string) string {
+	const profile = "/etc/apparmor.d/usr.bin.passt"
+	if !strings.Contains(output, "ermission denied") {
+		return ""
+	}
+	if _, err := os.Stat(profile); err != nil {
+		return ""
+	}
+	return "; AppArmor's profile of passt may forbid it: as root, run `apparmor_parser -R " + profile + "`, or use slirp4netns instead of passt"
+}
+
+// openNamespaces opens the user and the network namespace of a process.
+func openNamespaces(pid int) (user, network *os.File, err error) {
+	user, err = os.Open(fmt.Sprintf("/proc/%d/ns/user", pid))
+	if err == nil {
+		network, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
+	}
+	if err != nil {
+		if user != nil {
+			err = errors.Join(err, user.Close())
+		}
+		return nil, nil, fmt.Errorf("opening the sandbox's namespaces: %w", err)
+	}
+	return user, network, nil
 }
 
 // pastaPorts are the flags of one protocol; without any, pasta would forward all ports that the sandbox listens on.
