@@ -249,7 +249,7 @@ func blockLimits(t *testing.T) []limit {
 			v2: written{"io.max", device + "rbps=max wbps=max riops=50 wiops=max", device + "rbps=max wbps=max riops=60 wiops=max"},
 		},
 		{
-			name: "blockIO.throttleWriteIOPSDevice", field: "blockIO.throttleWriteIOPSDevice",
+			name: "blockIO.throttleWriteIOPSDevice", lazy: true, field: "blockIO.throttleWriteIOPSDevice",
 			create: block(specs.LinuxBlockIO{ThrottleWriteIOPSDevice: throttle(100)}), update: block(specs.LinuxBlockIO{ThrottleWriteBpsDevice: throttle(4096)}),
 			v1: written{"blkio/blkio.throttle.write_iops_device", device + "100", device + "100"},
 			v2: written{"io.max", device + "rbps=max wbps=max riops=max wiops=100", device + "rbps=max wbps=4096 riops=max wiops=100"},
