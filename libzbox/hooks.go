@@ -47,7 +47,7 @@ func (c *Container) runHooks(kind string, status specs.ContainerState) error {
 	}
 	for i, h := range hooksOf(s, kind) {
 		if err := c.runHook(h, status); err != nil {
-			return fmt.Errorf("hooks.%s[%d]: %w", kind, i, err)
+			return fmt.Errorf("%s: hooks.%s[%d]: %w", configFile, kind, i, err)
 		}
 	}
 	return nil
@@ -74,7 +74,7 @@ func (c *Container) poststop() error {
 	}
 	for i, h := range hooks {
 		if err := c.runHook(h, specs.StateStopped); err != nil {
-			c.runtime.opts.Warn(fmt.Sprintf("%s: hooks.poststop[%d]: %v", c.j.ID, i, err))
+			c.runtime.opts.Warn(fmt.Sprintf("%s: %s: hooks.poststop[%d]: %v", c.j.ID, configFile, i, err))
 		}
 	}
 	return nil

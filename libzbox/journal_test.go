@@ -179,7 +179,7 @@ func TestKilledDeleteIsResumedWithItsPoststopHooks(t *testing.T) {
 	if _, err := os.Stat(ran); err != nil {
 		t.Errorf("poststop hook: %v", err)
 	}
-	if want := []string{"web: hooks.poststop[1]: /nowhere: fork/exec /nowhere: no such file or directory"}; !reflect.DeepEqual(*warnings, want) {
+	if want := []string{"web: config.json: hooks.poststop[1]: /nowhere: fork/exec /nowhere: no such file or directory"}; !reflect.DeepEqual(*warnings, want) {
 		t.Errorf("warnings %q, want %q", *warnings, want)
 	}
 }

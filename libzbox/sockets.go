@@ -102,7 +102,7 @@ func (p *performer) sendSeccomp(listener *os.File) error {
 	profile := p.spec.Linux.Seccomp
 	sock, err := connectStream(profile.ListenerPath)
 	if err != nil {
-		return fmt.Errorf("linux.seccomp.listenerPath: %w", err)
+		return fmt.Errorf("%s: linux.seccomp.listenerPath: %w", configFile, err)
 	}
 	defer unix.Close(sock)
 	status := specs.StateCreating
@@ -117,7 +117,7 @@ func (p *performer) sendSeccomp(listener *os.File) error {
 		return fmt.Errorf("encoding the container process state: %w", err)
 	}
 	if err := sendFile(sock, string(data), listener); err != nil {
-		return fmt.Errorf("linux.seccomp.listenerPath: sending the listener: %w", err)
+		return fmt.Errorf("%s: linux.seccomp.listenerPath: sending the listener: %w", configFile, err)
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ void send_report(enum zb_report_kind kind, int32_t value, int fd)
 	pass_gate();
 	fill_record(kind, 0, value);
 	if (send_record(fd) < 0)
-		_exit(1);
+		sys_exit(1);
 }
 
 void warn(int error, const char *what, const char *name)
@@ -92,7 +92,7 @@ void wait_go(void)
 		n = recv(stage.report_fd, &ack, sizeof(ack), 0);
 	} while (n < 0 && errno == EINTR);
 	if (n != sizeof(ack) || ack.kind != ZB_ACK_GO)
-		_exit(1);
+		sys_exit(1);
 }
 
 _Noreturn void fail_pieces(int error, const char *const *pieces)
@@ -101,7 +101,7 @@ _Noreturn void fail_pieces(int error, const char *const *pieces)
 	fill_record(ZB_REPORT_FAILED, error, 0);
 	add_detail(pieces);
 	send_record(-1);
-	_exit(1);
+	sys_exit(1);
 }
 
 /* The decimal form of n in a static buffer, for fail. */

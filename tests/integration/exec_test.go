@@ -245,3 +245,91 @@ func TestExecCannotLeaveTheContainersCgroup(t *testing.T) {
 		}
 	}
 }
+
+func TestExecPidfdSocketReceivesAPidfdOfTheProcess(t *testing.T) {
+	r := New(t)
+	ZboxOnlyUnless(t, r.Has("exec", "--pidfd-socket"), "runc has --pidfd-socket since 1.2")
+	c := running(t, r)
+	path, receive := DescriptorSocket(t)
+	file := filepath.Join(t.TempDir(), "pid")
+	c.runDetached(r.Command("exec", "--detach", "--pid-file", file, "--pidfd-socket", path, c.ID, "/bin/sleep", "1009"))
+	f := receive()
+	defer f.Close()
+	info := r.read(filepath.Join("/proc/self/fdinfo", strconv.Itoa(int(f.Fd()))))
+	if pid := r.read(file); !strings.Contains(info, "\nPid:\t"+pid+"\n") {
+		t.Errorf("the descriptor is\n%swant one of process %s", info, pid)
+	}
+}
+
+func TestExecIgnoresThatTheContainerIsPaused(t *testing.T) {
+	r := New(t)
+	ZboxOnlyUnless(t, r.Has("exec", "--ignore-paused"), "runc has --ignore-paused since 1.1")
+	c := paused(t, r)
+	cmd := r.Command("exec", "--ignore-paused", c.ID, "/bin/true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	// The process is frozen with the others of its cgroup: it can end only once the container is resumed.
+	Eventually(t, "the process is in the cgroup", func() bool {
+		var pids []int
+		return json.Unmarshal([]byte(r.Must("ps", "--format", "json", c.ID)), &pids) == nil && len(pids) > 1
+	})
+	r.Must("resume", c.ID)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("exec: %v", err)
+	}
+}
+
+func TestExecInASubCgroup(t *testing.T) {
+	r := New(t)
+	c := running(t, r)
+	dir, flag := "/sys/fs/cgroup/pids/"+c.ID, "pids:sub"
+	if CgroupV2() {
+		dir, flag = c.CgroupDir(), "sub"
+	}
+	if err := os.Mkdir(filepath.Join(dir, "sub"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Must("exec", "--cgroup", flag, c.ID, "/bin/cat", "/proc/self/cgroup"); !strings.Contains(got, c.ID+"/sub\n") {
+		t.Errorf("cgroups of the process:\n%swant sub", got)
+	}
+	for _, flag := range []string{"none", "nosuchcontroller:sub"} {
+		if res := c.Exec("--cgroup", flag, c.ID, "/bin/true"); res.Code != 255 {
+			t.Errorf("exec --cgroup %s: exit %d, want 255", flag, res.Code)
+		}
+	}
+}
+
+func TestExecCPUAffinity(t *testing.T) {
+	r := New(t)
+	ZboxOnlyUnless(t, r.Has("create", "--pidfd-socket"), "runc has process.execCPUAffinity since 1.3")
+	all := r.RunProbe(NewBundle(t)).Affinity
+	last := all[len(all)-1]
+	c := r.Start(NewBundle(t, Sleep, func(s *specs.Spec) { s.Process.ExecCPUAffinity = &specs.CPUAffinity{Final: strconv.Itoa(last)} }))
+	if seen := c.Probe(); !slices.Equal(seen.Affinity, []int{last}) {
+		t.Errorf("processors %v, want the configuration's final one, %d", seen.Affinity, last)
+	}
+	file := filepath.Join(t.TempDir(), "process.json")
+	for affinity, want := range map[specs.CPUAffinity][]int{
+		{Initial: strconv.Itoa(last), Final: strconv.Itoa(all[0])}: all[:1], {Final: strconv.Itoa(last)}: {last},
+	} {
+		process := specs.Process{Args: []string{"/bin/probe"}, Cwd: "/", Env: []string{"PATH=/bin"}, ExecCPUAffinity: &affinity}
+		writeText(t, file, string(mustJSON(process)))
+		if seen := decodeReport(t, c.Must("exec", "--process", file, c.ID)); !slices.Equal(seen.Affinity, want) {
+			t.Errorf("%+v: processors %v, want %v", affinity, seen.Affinity, want)
+		}
+	}
+}
+
+func TestExecLabelsWithoutTheirModulesAreRefused(t *testing.T) {
+	if _, err := os.Stat("/sys/kernel/security/apparmor"); err == nil {
+		t.Skip("AppArmor is here: TestExecAppArmorFlag tests it")
+	}
+	r := New(t)
+	c := running(t, r)
+	for _, flag := range []string{"--apparmor", "--process-label"} {
+		if res := c.Exec(flag, "x:y:z", c.ID, "/bin/true"); res.Code != 255 {
+			t.Errorf("exec %s: exit %d, want 255; stderr %s", flag, res.Code, res.Stderr)
+		}
+	}
+}

@@ -239,6 +239,24 @@ func TestFailingHookDestroysTheContainerAndRunsPoststop(t *testing.T) {
 	}
 }
 
+// runtime.md, lifecycle, step 9: the process runs already, and is stopped.
+func TestFailingPoststartHookStopsTheContainerAndRunsPoststop(t *testing.T) {
+	ZboxOnly(t, "runc 1.1 runs poststart hooks in create, runc 1.5 no poststop hooks behind them")
+	r := New(t)
+	l := newHookLog(t)
+	b := NewBundle(t, Sleep, func(s *specs.Spec) {
+		s.Hooks = &specs.Hooks{Poststart: []specs.Hook{{Path: "/bin/false"}, l.hook("second", "")}, Poststop: []specs.Hook{l.hook("poststop", "")}}
+	})
+	c := r.Create(b)
+	stop := keepReaping()
+	defer stop()
+	r.Refuse([]string{"config.json: hooks.poststart[0]: /bin/false: exit status 1"}, "start", c.ID)
+	if got := l.lines(); !slices.Equal(got, []string{"poststop"}) {
+		t.Errorf("what ran after: %v, want poststop", got)
+	}
+	r.Refuse([]string{"does not exist"}, "state", c.ID)
+}
+
 func TestFailingPoststopHookIsAWarning(t *testing.T) {
 	r := New(t)
 	l := newHookLog(t)

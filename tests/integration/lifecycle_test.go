@@ -57,7 +57,15 @@ func TestWrongStateIsRefusedAndChangesNothing(t *testing.T) {
 		{"start of a stopped container", stopped, []string{"start"}, "", "stopped"},
 		{"kill of a stopped container", stopped, []string{"kill"}, "container not running", "stopped"},
 		{"pause of a stopped container", stopped, []string{"pause"}, "", "stopped"},
-		{"resume of a running container", running, []string{"resume"}, "", "running"},
+		{"resume of a running container", running, []string{"resume"}, "container not paused", "running"},
+		{"resume of a created container", created, []string{"resume"}, "container not paused", "created"},
+		{"resume of a stopped container", stopped, []string{"resume"}, "", "stopped"},
+		{"pause of a paused container", paused, []string{"pause"}, "", "paused"},
+		{"start of a paused container", paused, []string{"start"}, "", "paused"},
+		{"delete of a paused container", paused, []string{"delete"}, "", "paused"},
+		{"exec in a paused container", paused, []string{"exec"}, "paused", "paused"},
+		{"update of a stopped container", stopped, []string{"update", "--pids-limit", "7"}, "container not running", "stopped"},
+		{"statistics of a stopped container", stopped, []string{"events", "--stats"}, "not running", "stopped"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := New(t)

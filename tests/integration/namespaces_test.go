@@ -2,9 +2,11 @@ package integration
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -236,12 +238,36 @@ func TestLoopbackIsUpInANewNetworkNamespace(t *testing.T) {
 }
 
 func TestSysctlIsSetInTheNamespace(t *testing.T) {
+	values := map[string]string{
+		"net.ipv4.ip_forward": "1", "net/core/somaxconn": "77", "kernel.domainname": "dom.example", "fs.mqueue.msg_max": "45",
+		"kernel.msgmax": "8191", "kernel.msgmnb": "8190", "kernel.msgmni": "99", "kernel.sem": "1\t2\t3\t4", "kernel.shmall": "9999",
+		"kernel.shmmax": "9998", "kernel.shmmni": "123", "kernel.shm_rmid_forced": "1",
+	}
 	r := New(t)
-	b := NewBundle(t, Shell("cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/shmmni /proc/sys/fs/mqueue/msg_max"), func(s *specs.Spec) {
-		s.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1", "kernel.shmmni": "123", "fs.mqueue.msg_max": "45"}
-	})
-	if got := r.MustRun(b); got != "1\n123\n45\n" {
-		t.Errorf("saw %q, want 1, 123 and 45", got)
+	b := NewBundle(t, func(s *specs.Spec) { s.Linux.Sysctl = values })
+	var files []string
+	keys := slices.Sorted(maps.Keys(values))
+	for _, key := range keys {
+		files = append(files, "/proc/sys/"+strings.ReplaceAll(key, ".", "/"))
+	}
+	b.Change(Args(append([]string{"/bin/cat"}, files...)...))
+	lines := strings.Split(r.MustRun(b), "\n")
+	for i, key := range keys {
+		if lines[i] != values[key] {
+			t.Errorf("%s is %q, want %q", key, lines[i], values[key])
+		}
+	}
+}
+
+func TestSysctlOfTheUserNamespace(t *testing.T) {
+	r := New(t)
+	ZboxOnlyUnless(t, r.Has("create", "--pidfd-socket"), "runc has user.* since 1.2")
+	const key = "/proc/sys/user/max_mnt_namespaces"
+	got := r.MustRun(NewBundle(t, WithUserNamespace, Args("/bin/cat", key), func(s *specs.Spec) {
+		s.Linux.Sysctl = map[string]string{"user.max_mnt_namespaces": "55"}
+	}))
+	if got != "55\n" {
+		t.Errorf("%s is %q, want 55", key, got)
 	}
 }
 
@@ -255,6 +281,8 @@ func TestSysctlThatIsNotTheContainersIsRefused(t *testing.T) {
 		{"network of the host", "net.ipv4.ip_forward", WithoutNamespace(specs.NetworkNamespace)},
 		{"ipc of the host", "kernel.shmmni", WithoutNamespace(specs.IPCNamespace)},
 		{"hostname", "kernel.hostname", func(*specs.Spec) {}},
+		{"limits of the host's user namespace", "user.max_mnt_namespaces", func(*specs.Spec) {}},
+		{"domain name of the host", "kernel.domainname", func(s *specs.Spec) { WithoutNamespace(specs.UTSNamespace)(s); s.Hostname = "" }},
 		{"smuggled by a path", "net.ipv4/../../kernel.core_pattern", func(*specs.Spec) {}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -262,27 +290,86 @@ func TestSysctlThatIsNotTheContainersIsRefused(t *testing.T) {
 				ZboxOnly(t, "runc 1.1 fails later, with a message about the path")
 			}
 			r := New(t)
+			if strings.HasPrefix(test.key, "user.") {
+				ZboxOnlyUnless(t, r.Has("create", "--pidfd-socket"), "runc has user.* since 1.2")
+			}
 			r.RefuseRun(NewBundle(t, test.mutate, func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{test.key: "1"} }), test.key)
 		})
 	}
 }
 
+// Permanent addresses of global scope go with the device; others do not. It does not come back.
 func TestNetDeviceMovesIntoTheContainer(t *testing.T) {
-	ZboxOnly(t, "runc has linux.netDevices since 1.4")
-	r := New(t)
-	host := LinkPrefix()
+	for name, inside := range map[string]string{"": "", "renamed": "inner0", "by a template": "eth%d"} {
+		t.Run(name, func(t *testing.T) {
+			r := New(t)
+			ZboxOnlyUnless(t, r.Has("create", "--pidfd-socket") && inside != "eth%d", "runc has linux.netDevices since 1.4, and no templates")
+			host := LinkPrefix()
+			makeNetDevice(t, host)
+			want := inside
+			switch inside {
+			case "":
+				want = host
+			case "eth%d":
+				want = "eth0"
+			}
+			got := r.MustRun(NewBundle(t, Shell("ip addr show "+want), func(s *specs.Spec) {
+				s.Linux.NetDevices = map[string]specs.LinuxNetDevice{host: {Name: inside}}
+			}))
+			if !strings.Contains(got, "192.0.2.77/32") || !strings.Contains(got, ",UP") {
+				t.Errorf("the device inside is %q, want it up with its address", got)
+			}
+			if strings.Contains(got, "192.0.2.78") || strings.Contains(got, "169.254.1.1") {
+				t.Errorf("the device inside is %q, want no address that is not permanent and global", got)
+			}
+			if _, err := os.Stat("/sys/class/net/" + host); err == nil {
+				t.Error("the device is on the host again")
+			}
+		})
+	}
+}
+
+func makeNetDevice(t *testing.T, name string) {
+	t.Helper()
+	t.Cleanup(func() {
+		for _, link := range []string{name, name + "p"} {
+			_ = exec.Command("ip", "link", "del", link).Run() // it went with the container, or with its peer
+		}
+	})
 	for _, args := range [][]string{
-		{"link", "add", host, "type", "veth", "peer", "name", host + "p"}, {"addr", "add", "192.0.2.77/32", "dev", host},
+		{"link", "add", name, "type", "veth", "peer", "name", name + "p"},
+		{"addr", "add", "192.0.2.77/32", "dev", name},
+		{"addr", "add", "192.0.2.78/32", "dev", name, "valid_lft", "1000", "preferred_lft", "1000"},
+		{"addr", "add", "169.254.1.1/16", "scope", "link", "dev", name},
 	} {
 		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
 			t.Fatalf("ip %v: %v: %s", args, err, out)
 		}
 	}
-	t.Cleanup(func() { _ = exec.Command("ip", "link", "del", host).Run() })
-	got := r.MustRun(NewBundle(t, Shell("ip addr show inner0"), func(s *specs.Spec) {
-		s.Linux.NetDevices = map[string]specs.LinuxNetDevice{host: {Name: "inner0"}}
-	}))
-	if !strings.Contains(got, "192.0.2.77") || !strings.Contains(got, ",UP") {
-		t.Errorf("the device inside is %q, want it up with its address", got)
+}
+
+func TestNetDeviceThatCannotMoveIsRefusedAndStays(t *testing.T) {
+	host := LinkPrefix()
+	move := func(name, inside string) func(*specs.Spec) {
+		return func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{name: {Name: inside}} }
+	}
+	for name, mutations := range map[string][]func(*specs.Spec){
+		"name that is taken":              {move(host, "lo")},
+		"no network namespace of its own": {move(host, ""), WithoutNamespace(specs.NetworkNamespace)},
+		"missing device":                  {move("zbtnosuch", "")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := New(t)
+			ZboxOnlyUnless(t, r.Has("create", "--pidfd-socket"), "runc has linux.netDevices since 1.4")
+			makeNetDevice(t, host)
+			if IsZbox() {
+				r.RefuseRun(NewBundle(t, mutations...), "linux.netDevices")
+				if _, err := os.Stat("/sys/class/net/" + host); err != nil { // runc's is lost
+					t.Error("the device is gone")
+				}
+			} else {
+				r.RefuseRun(NewBundle(t, mutations...))
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"reflect"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/runtime-spec/specs-go/features"
 	"golang.org/x/sys/unix"
 )
 
@@ -211,6 +213,14 @@ func TestCapabilities(t *testing.T) {
 	}
 }
 
+func TestUnknownCapabilitiesAreAWarning(t *testing.T) {
+	r := New(t)
+	res := r.Run(NewBundle(t, Args("/bin/true"), func(s *specs.Spec) { s.Process.Capabilities.Bounding = []string{"CAP_CHOWN", "CAP_NO_SUCH"} }))
+	if res.Code != 0 || strings.Count(res.Stderr, "\n") != 1 || !strings.Contains(res.Stderr, "CAP_NO_SUCH") {
+		t.Errorf("exit %d, stderr %q; want 0 and one line that names CAP_NO_SUCH", res.Code, res.Stderr)
+	}
+}
+
 func TestNoNewPrivileges(t *testing.T) {
 	for name, on := range map[string]bool{"on": true, "off": false} {
 		t.Run(name, func(t *testing.T) {
@@ -237,6 +247,35 @@ func TestRlimits(t *testing.T) {
 	for _, l := range limits {
 		if got := seen.Rlimits[l.Type]; got != [2]uint64{l.Soft, l.Hard} {
 			t.Errorf("%s is %v, want soft %d and hard %d", l.Type, got, l.Soft, l.Hard)
+		}
+	}
+}
+
+// Each limit of getrlimit(2) below what the test has itself, so that no privilege is needed.
+func TestEveryRlimitIsKnown(t *testing.T) {
+	r := New(t)
+	numbers := map[string]int{
+		"CPU": 0, "FSIZE": 1, "DATA": 2, "STACK": 3, "CORE": 4, "RSS": 5, "NPROC": 6, "NOFILE": 7, "MEMLOCK": 8, "AS": 9, "LOCKS": 10,
+		"SIGPENDING": 11, "MSGQUEUE": 12, "NICE": 13, "RTPRIO": 14, "RTTIME": 15,
+	}
+	var limits []specs.POSIXRlimit
+	want := map[string]specs.POSIXRlimit{}
+	for name, number := range numbers {
+		var own unix.Rlimit
+		if err := unix.Prlimit(0, number, nil, &own); err != nil {
+			t.Fatal(err)
+		}
+		l := specs.POSIXRlimit{Type: "RLIMIT_" + name, Soft: min(own.Max, 1<<31-4096), Hard: min(own.Max, 1<<31)}
+		limits, want[name] = append(limits, l), l
+	}
+	c := r.Start(NewBundle(t, Sleep, func(s *specs.Spec) { s.Process.Rlimits = limits }))
+	for name, number := range numbers {
+		var got unix.Rlimit
+		if err := unix.Prlimit(c.Pid, number, nil, &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Cur != want[name].Soft || got.Max != want[name].Hard {
+			t.Errorf("%s is %d and %d, want %d and %d", name, got.Cur, got.Max, want[name].Soft, want[name].Hard)
 		}
 	}
 }
@@ -327,6 +366,7 @@ func TestIOPriority(t *testing.T) {
 	}{
 		"best effort": {specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 6}, 2<<13 | 6},
 		"idle":        {specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_IDLE}, 3 << 13},
+		"real time":   {specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_RT, Priority: 3}, 1<<13 | 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := New(t)
@@ -339,22 +379,58 @@ func TestIOPriority(t *testing.T) {
 }
 
 func TestPersonality(t *testing.T) {
-	ZboxOnly(t, "runc has linux.personality since 1.2")
 	r := New(t)
-	seen := r.RunProbe(NewBundle(t, func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32} }))
-	if seen.Personality != 8 {
-		t.Errorf("personality %#x, want PER_LINUX32", seen.Personality)
+	ZboxOnlyUnless(t, r.Has("create", "--pidfd-socket"), "runc has linux.personality since 1.2")
+	for domain, want := range map[specs.LinuxPersonalityDomain]uint64{specs.PerLinux: 0, specs.PerLinux32: 8} {
+		seen := r.RunProbe(NewBundle(t, func(s *specs.Spec) { s.Linux.Personality = &specs.LinuxPersonality{Domain: domain} }))
+		if seen.Personality != want {
+			t.Errorf("%s: personality %#x, want %#x", domain, seen.Personality, want)
+		}
 	}
 }
 
 func TestMemoryPolicy(t *testing.T) {
-	ZboxOnly(t, "runc has linux.memoryPolicy since 1.5")
 	r := New(t)
-	seen := r.RunProbe(NewBundle(t, func(s *specs.Spec) {
-		s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolInterleave, Nodes: "0"}
-	}))
-	if seen.MemPolicy != 3 {
-		t.Errorf("memory policy %d, want MPOL_INTERLEAVE", seen.MemPolicy)
+	var known features.Features
+	if err := json.Unmarshal([]byte(r.Must("features")), &known); err != nil {
+		t.Fatal(err)
+	}
+	if known.Linux.MemoryPolicy == nil {
+		ZboxOnly(t, "runc has linux.memoryPolicy since 1.5")
+		t.Fatal("the features document has no memoryPolicy")
+	}
+	const node = "0"
+	for _, test := range []struct { // linux/mempolicy.h
+		policy specs.LinuxMemoryPolicy
+		want   int
+	}{
+		{specs.LinuxMemoryPolicy{Mode: specs.MpolDefault}, 0},
+		{specs.LinuxMemoryPolicy{Mode: specs.MpolPreferred, Nodes: node}, 1},
+		{specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: node}, 2},
+		{specs.LinuxMemoryPolicy{Mode: specs.MpolInterleave, Nodes: node}, 3},
+		{specs.LinuxMemoryPolicy{Mode: specs.MpolLocal}, 4},
+		{specs.LinuxMemoryPolicy{Mode: specs.MpolPreferredMany, Nodes: node}, 5},
+		{specs.LinuxMemoryPolicy{Mode: specs.MpolWeightedInterleave, Nodes: node}, 6},
+		{specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: node, Flags: []specs.MemoryPolicyFlagType{specs.MpolFNumaBalancing}}, 2 | 1<<13},
+		{specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: node, Flags: []specs.MemoryPolicyFlagType{specs.MpolFRelativeNodes}}, 2 | 1<<14},
+		{specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: node, Flags: []specs.MemoryPolicyFlagType{specs.MpolFStaticNodes}}, 2 | 1<<15},
+	} {
+		name := string(test.policy.Mode)
+		if !slices.Contains(known.Linux.MemoryPolicy.Modes, name) {
+			t.Errorf("the features document lacks %s", name)
+		}
+		for _, flag := range test.policy.Flags {
+			name += " " + string(flag)
+			if !slices.Contains(known.Linux.MemoryPolicy.Flags, string(flag)) {
+				t.Errorf("the features document lacks %s", flag)
+			}
+		}
+		t.Run(name, func(t *testing.T) {
+			seen := New(t).RunProbe(NewBundle(t, func(s *specs.Spec) { s.Linux.MemoryPolicy = &test.policy }))
+			if seen.MemPolicy != test.want {
+				t.Errorf("memory policy %#x, want %#x", seen.MemPolicy, test.want)
+			}
+		})
 	}
 }
 

@@ -56,6 +56,33 @@ func TestSeccompActions(t *testing.T) {
 	}
 }
 
+func TestSeccompFlagsAreTakenByTheKernel(t *testing.T) {
+	for _, flag := range []specs.LinuxSeccompFlag{specs.LinuxSeccompFlagLog, specs.LinuxSeccompFlagSpecAllow, "SECCOMP_FILTER_FLAG_TSYNC"} {
+		for name, nnp := range map[string]bool{"with": true, "without": false} {
+			t.Run(string(flag)+" "+name+" no_new_privs", func(t *testing.T) {
+				r := New(t)
+				ZboxOnlyUnless(t, r.Has("create", "--pidfd-socket"), "runc has flags since 1.2")
+				profile := rule(specs.ActErrno, nil, nil, "mkdir")
+				profile.Flags = []specs.LinuxSeccompFlag{flag}
+				if seen := r.RunProbe(NewBundle(t, withSeccomp(profile), func(s *specs.Spec) { s.Process.NoNewPrivileges = nnp })); seen.Seccomp != 2 {
+					t.Errorf("Seccomp %d, want a filter", seen.Seccomp)
+				}
+			})
+		}
+	}
+}
+
+// Not even exit_group(2) is allowed.
+func TestSeccompThatRefusesEverythingEndsTheContainer(t *testing.T) {
+	ZboxOnly(t, "runc 1.1 does not come back")
+	for _, action := range []specs.LinuxSeccompAction{specs.ActErrno, specs.ActKillProcess} {
+		r := New(t)
+		if res := r.Run(NewBundle(t, withSeccomp(specs.LinuxSeccomp{DefaultAction: action}))); res.Code == 0 {
+			t.Errorf("%s: exit 0", action)
+		}
+	}
+}
+
 func TestSeccompIsInForceWithAndWithoutNoNewPrivileges(t *testing.T) {
 	for name, nnp := range map[string]bool{"with": true, "without": false} {
 		t.Run(name, func(t *testing.T) {

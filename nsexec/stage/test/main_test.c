@@ -24,6 +24,12 @@ void __wrap__exit(int code)
 	__real__exit(code);
 }
 
+void __wrap_sys_exit(int code) __attribute__((noreturn));
+void __wrap_sys_exit(int code)
+{
+	__wrap__exit(code);
+}
+
 static void remove_root(void)
 {
 	char command[128];
