@@ -313,8 +313,11 @@ func TestExecCPUAffinity(t *testing.T) {
 	for affinity, want := range map[specs.CPUAffinity][]int{
 		{Initial: strconv.Itoa(last), Final: strconv.Itoa(all[0])}: all[:1], {Final: strconv.Itoa(last)}: {last},
 	} {
-		process := specs.Process{Args: []string{"/bin/probe"}, Cwd: "/", Env: []string{"PATH=/bin"}, ExecCPUAffinity: &affinity}
-		writeText(t, file, string(mustJSON(process)))
+		text, err := json.Marshal(specs.Process{Args: []string{"/bin/probe"}, Cwd: "/", Env: []string{"PATH=/bin"}, ExecCPUAffinity: &affinity})
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeText(t, file, string(text))
 		if seen := decodeReport(t, c.Must("exec", "--process", file, c.ID)); !slices.Equal(seen.Affinity, want) {
 			t.Errorf("%+v: processors %v, want %v", affinity, seen.Affinity, want)
 		}
