@@ -168,18 +168,22 @@ func (c *compiler) cgroupOrigin() string {
 }
 
 func (c *compiler) openStart() error {
-	c.startFD = plan.NoFD
-	if c.req.WaitStart {
-		c.startFD = c.nextFD()
-		c.add("", &plan.OpenStart{FD: c.startFD})
+	if !c.req.WaitStart {
+		c.startFD = plan.NoFD
+		c.add("", &plan.Omitted{Step: &plan.OpenStart{FD: plan.NoFD}})
+		return nil
 	}
+	c.startFD = c.nextFD()
+	c.add("", &plan.OpenStart{FD: c.startFD})
 	return nil
 }
 
 // waitStart is the barrier between create and start.
 func (c *compiler) waitStart() error {
-	if c.req.WaitStart {
-		c.add("", &plan.WaitStart{FD: c.startFD})
+	if !c.req.WaitStart {
+		c.add("", &plan.Omitted{Step: &plan.WaitStart{FD: plan.NoFD}})
+		return nil
 	}
+	c.add("", &plan.WaitStart{FD: c.startFD})
 	return nil
 }

@@ -44,6 +44,10 @@ type HostStep interface {
 	host()
 }
 
+// Omitted is a step of create that run does without. Nobody executes it: it keeps the numbers of the steps behind it those of
+// `zbox explain`.
+type Omitted struct{ Step }
+
 // FD is an index into the descriptors that host steps opened before the stage was started (OpenTree,
 // OpenNamespace and the others that document "hands over"); NoFD means none.
 type FD int32
@@ -106,8 +110,11 @@ func (p *Plan) String() string {
 	var b strings.Builder
 	for i, s := range p.Steps {
 		where := "stage"
-		if _, ok := s.(HostStep); ok {
+		switch s.(type) {
+		case HostStep:
 			where = "host"
+		case *Omitted:
+			where = "none"
 		}
 		fmt.Fprintf(&b, "%3d  %-5s  %-14s  %s  [%s]\n", i+1, where, s.Name(), oneLine(s.Text()), oneLine(p.Origins[i]))
 	}

@@ -23,9 +23,11 @@ void step_user(const struct zb_user *s)
 	if (!s->keep_groups && sys_setgroups(s->groups.length, bytes_of(s->groups)) < 0)
 		fail(errno, "set the supplementary groups");
 	if (sys_setresgid(s->gid) < 0)
-		fail(errno, "set group ", decimal(s->gid));
+		fail(errno, "set group ", decimal(s->gid),
+			errno == EINVAL ? ", which linux.gidMappings does not map" : "");
 	if (sys_setresuid(s->uid) < 0)
-		fail(errno, "set user ", decimal(s->uid));
+		fail(errno, "set user ", decimal(s->uid),
+			errno == EINVAL ? ", which linux.uidMappings does not map" : "");
 	/* the effective set went with uid 0; the steps behind still need it */
 	if (sys_capget(&effective, &permitted, &inheritable) < 0 || sys_capset(permitted, permitted, inheritable) < 0)
 		fail(errno, "regain capabilities");

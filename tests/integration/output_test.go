@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -214,6 +215,61 @@ func TestBrokenConfigurationIsRefused(t *testing.T) {
 				}
 			}
 			r.Refuse(test.says, "create", "--bundle", b.Dir, id)
+		})
+	}
+}
+
+// What goes wrong at a step says its number, which explain says, too.
+func TestErrorsHaveTheNumbersOfExplain(t *testing.T) {
+	ZboxOnly(t, "explain is zbox's")
+	for field, mutate := range map[string]func(*specs.Spec){
+		"linux.namespaces[4].path": func(s *specs.Spec) {
+			WithoutNamespace(specs.IPCNamespace)(s)
+			WithNamespace(specs.IPCNamespace, "/missing")(s)
+		},
+		"mounts[6]":                        Mount(specs.Mount{Destination: "/mnt", Type: "bind", Source: "/missing", Options: []string{"bind"}}),
+		"hooks.createRuntime[0]":           func(s *specs.Spec) { s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/false"}}} },
+		`linux.sysctl["net.ipv4.missing"]`: func(s *specs.Spec) { s.Linux.Sysctl = map[string]string{"net.ipv4.missing": "1"} },
+		"process.user":                     func(s *specs.Spec) { WithUserNamespace(s); s.Process.User.UID = 70000 },
+		"process.args[0]":                  Args("/missing"),
+		"process.capabilities":             func(s *specs.Spec) { s.Process.Capabilities.Inheritable = []string{"CAP_SYS_TIME"} }, // behind the start barrier
+	} {
+		t.Run(field, func(t *testing.T) {
+			r := New(t)
+			b := NewBundle(t, mutate)
+			messages := []string{r.Run(b).Stderr}
+			id := r.ID("explained")
+			res := r.Do("create", "--bundle", b.Dir, id)
+			if res.Code == 0 {
+				res = r.Do("start", id)
+			}
+			messages = append(messages, res.Stderr)
+			var steps []struct {
+				Step   int
+				Origin string
+			}
+			if err := json.Unmarshal([]byte(r.Must("explain", "--bundle", b.Dir, "--format", "json")), &steps); err != nil {
+				t.Fatal(err)
+			}
+			text := r.Must("explain", "--bundle", b.Dir)
+			if lines := strings.Count(text, "\n"); lines != len(steps) {
+				t.Errorf("%d lines of text, %d steps of JSON", lines, len(steps))
+			}
+			for _, message := range messages {
+				i := strings.LastIndex(message, "(step ")
+				var n, of int
+				if i < 0 {
+					t.Fatalf("%q names no step", message)
+				}
+				if _, err := fmt.Sscanf(message[i:], "(step %d of %d)", &n, &of); err != nil || of != len(steps) || steps[n-1].Step != n {
+					t.Errorf("%q does not count to %d: %v", message, len(steps), err)
+				} else if steps[n-1].Origin != field || !strings.Contains(message, "config.json: "+field) {
+					t.Errorf("%q is of %s, explain's step %d of %s", message, field, n, steps[n-1].Origin)
+				}
+				if strings.Count(message, "\n") != 1 {
+					t.Errorf("%q is not one line", message)
+				}
+			}
 		})
 	}
 }

@@ -35,7 +35,8 @@ static void empties_the_groups_without_a_list(void)
 static void names_a_user_that_cannot_be_had(void)
 {
 	fake_error("setresuid", EINVAL);
-	FAILS(step_user(&(struct zb_user){.uid = 4294967294u, .gid = 0}), EINVAL, "set user 4294967294");
+	FAILS(step_user(&(struct zb_user){.uid = 4294967294u, .gid = 0}), EINVAL,
+		"set user 4294967294, which linux.uidMappings does not map");
 	fake_error("setresgid", EINVAL);
 	FAILS(step_become(&(struct zb_become){.uid = 0, .gid = 7}), EINVAL, "become group 7");
 }
