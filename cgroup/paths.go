@@ -3,6 +3,7 @@ package cgroup
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -145,6 +146,25 @@ func (c *Cgroup) Path() string {
 		}
 	}
 	return dir
+}
+
+// Permitted is Paths without what a rootless zbox may not make, and so will not: a plan that shows the container its cgroup is made
+// before Make.
+func (c *Cgroup) Permitted() map[string]string {
+	permitted := maps.Clone(c.saved.Paths)
+	if c.saved.Rootless && !c.saved.Explicit {
+		maps.DeleteFunc(permitted, func(_, dir string) bool { return !makeable(dir) })
+	}
+	return permitted
+}
+
+func makeable(dir string) bool {
+	if exists(dir) {
+		return true
+	}
+	for dir = filepath.Dir(dir); !exists(dir); dir = filepath.Dir(dir) {
+	}
+	return unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK|unix.X_OK, unix.AT_EACCESS) == nil
 }
 
 func exists(path string) bool {

@@ -15,7 +15,7 @@ type Request struct {
 
 	// CgroupPath is the container's cgroup as libzbox will make it, for the text and the cgroup mounts; "" without one.
 	CgroupPath string
-	// CgroupPaths are the container's absolute cgroup directories by v1 controller.
+	// CgroupPaths are the container's absolute cgroup directories by v1 controller, without those that it cannot have.
 	CgroupPaths map[string]string
 	// CloneIntoCgroup: the cgroup exists before the stage, on v2, so that init is born in it.
 	CloneIntoCgroup bool

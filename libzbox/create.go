@@ -116,7 +116,7 @@ func (d *draft) prepare() error {
 	d.request = compile.Request{
 		ID: d.id, Bundle: d.bundle, Spec: d.spec, Facts: found,
 		CgroupPath:      d.cgroup.Path(),
-		CgroupPaths:     d.cgroup.Paths(),
+		CgroupPaths:     d.cgroup.Permitted(),
 		CloneIntoCgroup: clonable(d.cgroup),
 		NoPivot:         d.options.NoPivot,
 		NoNewKeyring:    d.options.NoNewKeyring,

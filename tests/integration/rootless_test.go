@@ -178,3 +178,21 @@ func TestDeadUserBusIsAnError(t *testing.T) {
 		t.Errorf("exit %d, stderr %q", res.Code, res.Stderr)
 	}
 }
+
+// podman has its rootless containers show their cgroups; on v1 a user may make none, so these are the ones that zbox is in.
+func TestUserOnCgroupV1IsShownTheCgroupsItIsIn(t *testing.T) {
+	V1Only(t)
+	home := t.TempDir()
+	const id = 61000 // nobody's
+	if err := os.Chown(home, id, id); err != nil {
+		t.Fatal(err)
+	}
+	r := NewOutside(t, &User{Name: "nobody-s", UID: id, GID: id, Runtime: home})
+	b := r.SpecBundle(t)
+	b.Change(Mount(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "ro"}}),
+		Shell("cat /sys/fs/cgroup/pids/cgroup.procs; mkdir /sys/fs/cgroup/pids/x"))
+	res := r.Run(b)
+	if res.Stdout == "" || !strings.Contains(res.Stderr, "Read-only file system") {
+		t.Errorf("exit %d: processes %q, stderr %q", res.Code, res.Stdout, res.Stderr)
+	}
+}
