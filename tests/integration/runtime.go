@@ -93,7 +93,7 @@ func (r *Runtime) ID(name string) string {
 func (r *Runtime) Command(args ...string) *exec.Cmd {
 	cmd := exec.Command(r.Path, append(append([]string{"--root", r.Root}, r.Globals...), args...)...)
 	if r.User != nil {
-		r.User.dress(cmd)
+		r.User.Dress(cmd)
 	}
 	return cmd
 }

@@ -18,6 +18,7 @@ type User struct {
 	UID, GID int
 	// Runtime is the user's XDG_RUNTIME_DIR.
 	Runtime string
+	Groups  []uint32 // supplementary
 	cgroup  *os.File // that the runtime is born in; nil for the test's own
 }
 
@@ -37,9 +38,9 @@ func NeedsUser(t *testing.T, name string) *User {
 	return u
 }
 
-// enterSession gives the user a cgroup in the session, which the runtimes of the test are born in, as they would be from a shell
+// EnterSession gives the user a cgroup in the session, which the runtimes of the test are born in, as they would be from a shell
 // there.
-func (u *User) enterSession(t *testing.T, marker string) {
+func (u *User) EnterSession(t *testing.T, marker string) {
 	t.Helper()
 	unit := "zbt-session-" + marker + ".service"
 	run := u.command("systemd-run", "--user", "--quiet", "--collect", "--unit", unit, "sleep", "infinity")
@@ -75,13 +76,13 @@ func (u *User) systemctl(t *testing.T, args ...string) string {
 // command prepares a command of the user's.
 func (u *User) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
-	u.dress(cmd)
+	u.Dress(cmd)
 	return cmd
 }
 
-// dress makes a command the user's.
-func (u *User) dress(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID)}}
+// Dress makes a command the user's.
+func (u *User) Dress(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID), Groups: u.Groups}}
 	if u.cgroup != nil {
 		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(u.cgroup.Fd())
 	}
@@ -96,7 +97,7 @@ func (u *User) dress(cmd *exec.Cmd) {
 func NewAs(t *testing.T, u *User) *Runtime {
 	t.Helper()
 	r := NewOutside(t, u)
-	u.enterSession(t, r.Marker)
+	u.EnterSession(t, r.Marker)
 	return r
 }
 

@@ -5,10 +5,10 @@
 package engines
 
 import (
-	"archive/tar"
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,18 +23,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const view = `mount -t tmpfs tmpfs /run && mkdir -p /run/lock /run/tmp && ip link set lo up && exec "$@"`
+// Dir is a tmpfs of the test's own, with all files of the engines, their images, the runtime and what is in /etc of users.
+const Dir = "/run/engines"
+
+// The machine's /run stays only where systemd is to be asked for cgroups.
+const view = `[ "$MACHINE" = systemd ] || mount -t tmpfs -o mode=755 run /run
+	mkdir -p /run/lock /run/engines && mount -t tmpfs -o mode=755 engines /run/engines && mkdir -m 1777 /run/engines/tmp
+	ip link set lo up && exec "$@"`
 
 // patience is far beyond what a slow machine needs.
 const patience = 30 * time.Second
 
-// others are the cgroups of containers that were there before the engine: another engine of the machine may use the same parent.
+// others are the cgroups that were there before the engine.
 var others []string
-
-func glob(pattern string) []string {
-	found, _ := filepath.Glob(pattern) // the only error is a bad pattern
-	return found
-}
 
 // Enter runs the tests behind setup, which starts the engine and returns what ends it, in namespaces of their own; it never returns.
 func Enter(m *testing.M, setup func() (end func(), err error)) {
@@ -43,17 +44,10 @@ func Enter(m *testing.M, setup func() (end func(), err error)) {
 		os.Exit(1)
 	}
 	if os.Getenv("ENGINES") != "entered" {
-		cmd := exec.Command("unshare", append([]string{"-m", "-n", "--propagation", "private", "sh", "-c", view, "sh"}, os.Args...)...)
-		cmd.Env = append(os.Environ(), "ENGINES=entered", "TMPDIR=/run/tmp")
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-		if err := cmd.Run(); err != nil {
-			fmt.Fprintf(os.Stderr, "tests in namespaces of their own: %v\n", err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+		os.Exit(enterNamespaces())
 	}
-	others = glob("/sys/fs/cgroup/*/*/*")
-	end, err := setup()
+	others = cgroups()
+	end, err := prepare(setup)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "starting the engine: %v\n", err)
 		os.Exit(1)
@@ -61,6 +55,30 @@ func Enter(m *testing.M, setup func() (end func(), err error)) {
 	code := m.Run()
 	end()
 	os.Exit(code)
+}
+
+// enterNamespaces runs this test binary again. The engines are those of the distribution.
+func enterNamespaces() int {
+	cmd := exec.Command("unshare", append([]string{"-m", "-n", "--propagation", "private", "sh", "-ec", view, "sh"}, os.Args...)...)
+	cmd.Env = append(os.Environ(), "ENGINES=entered", "TMPDIR="+Dir+"/tmp", "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		fmt.Fprintf(os.Stderr, "tests in namespaces of their own: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func prepare(setup func() (func(), error)) (func(), error) {
+	runtime, err := os.ReadFile(Zbox())
+	if err != nil {
+		return nil, fmt.Errorf("runtime to test (run `make build`, or set RUNTIME): %w", err)
+	}
+	recorder := fmt.Sprintf("#!/bin/sh\necho \"$@\" >>%s\nexec %s \"$@\"\n", Argv, Runtime())
+	if err := errors.Join(os.WriteFile(Runtime(), runtime, 0o755), os.WriteFile(Recorder, []byte(recorder), 0o755), Image(Dir+"/image.tar")); err != nil {
+		return nil, err
+	}
+	return setup()
 }
 
 // Zbox is the runtime under test.
@@ -72,53 +90,41 @@ func Zbox() string {
 	return filepath.Join(filepath.Dir(file), "..", "..", "..", "bin", "zbox")
 }
 
+// Name is what the engines call the runtime under test: zbox, or that of a control.
+func Name() string { return filepath.Base(Zbox()) }
+
+// Runtime is a copy of the runtime under test that every user may execute.
+func Runtime() string { return filepath.Join(Dir, Name()) }
+
+// Recorder is a runtime that writes its arguments to the file Argv, a line for each call, and is Runtime then.
+const (
+	Recorder = Dir + "/recorder"
+	Argv     = Dir + "/argv"
+)
+
+// IsZbox reports whether the runtime under test is zbox.
+func IsZbox() bool { return Name() == "zbox" }
+
+// Managed reports whether this is a machine with systemd and cgroup v2, where limits are there for everyone.
+func Managed() bool { return os.Getenv("MACHINE") == "systemd" }
+
 // Containers is how many containers the long tests run: a few, or ENGINES_CONTAINERS.
-func Containers(t *testing.T) int {
+func Containers(t *testing.T) int { return knob(t, "ENGINES_CONTAINERS", 24) }
+
+// Kills is how often the tests kill what watches a container: a few times, or ENGINES_KILLS.
+func Kills(t *testing.T) int { return knob(t, "ENGINES_KILLS", 8) }
+
+func knob(t *testing.T, name string, short int) int {
 	t.Helper()
-	text := os.Getenv("ENGINES_CONTAINERS")
+	text := os.Getenv(name)
 	if text == "" {
-		return 24
+		return short
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		t.Fatalf("ENGINES_CONTAINERS: %v", err)
+		t.Fatalf("%s: %v", name, err)
 	}
 	return n
-}
-
-// Image writes an image of busybox as the archive of a root filesystem.
-func Image(path string) error {
-	busybox, err := os.ReadFile("/bin/busybox")
-	if err != nil {
-		return err
-	}
-	names, err := exec.Command("/bin/busybox", "--list").Output()
-	if err != nil {
-		return err
-	}
-	var archive bytes.Buffer
-	w := tar.NewWriter(&archive)
-	add := func(h tar.Header, content string) {
-		h.Size = int64(len(content))
-		err = errors.Join(err, w.WriteHeader(&h))
-		_, werr := w.Write([]byte(content))
-		err = errors.Join(err, werr)
-	}
-	for _, dir := range []string{"bin", "dev", "etc", "proc", "root", "sys", "tmp"} {
-		add(tar.Header{Typeflag: tar.TypeDir, Name: dir, Mode: 0o755}, "")
-	}
-	add(tar.Header{Typeflag: tar.TypeReg, Name: "bin/busybox", Mode: 0o755}, string(busybox))
-	for name := range strings.FieldsSeq(string(names)) {
-		if name != "busybox" {
-			add(tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + name, Linkname: "busybox"}, "")
-		}
-	}
-	add(tar.Header{Typeflag: tar.TypeReg, Name: "etc/passwd", Mode: 0o644}, "root:x:0:0:root:/root:/bin/sh\n")
-	add(tar.Header{Typeflag: tar.TypeReg, Name: "etc/group", Mode: 0o644}, "root:x:0:\n")
-	if err = errors.Join(err, w.Close()); err != nil {
-		return err
-	}
-	return os.WriteFile(path, archive.Bytes(), 0o644)
 }
 
 // Result is what one call of an engine left.
@@ -130,13 +136,23 @@ type Result struct {
 // Call runs one command of an engine's client and waits for it.
 func Call(t *testing.T, args ...string) Result {
 	t.Helper()
+	return Run(t, exec.Command(args[0], args[1:]...))
+}
+
+// Run is Call for a prepared command, whose output it collects.
+func Run(t *testing.T, cmd *exec.Cmd) Result {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = patience
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("%q: %v", cmd.Args, err)
+	}
+	hangs := time.AfterFunc(2*patience, func() { _ = cmd.Process.Kill() })
+	defer hangs.Stop()
 	var exit *exec.ExitError
-	if err := cmd.Run(); err != nil && !errors.As(err, &exit) {
-		t.Errorf("%q: %v", args, err)
+	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		t.Fatalf("%q: %v", cmd.Args, err)
 	}
 	return Result{Stdout: stdout.String(), Stderr: stderr.String(), Code: cmd.ProcessState.ExitCode()}
 }
@@ -152,7 +168,15 @@ type Case struct {
 // Check runs the case's command line behind client.
 func (c Case) Check(t *testing.T, client ...string) {
 	t.Helper()
-	res := Call(t, append(client, Words(c.Args)...)...)
+	c.CheckAs(t, func(args ...string) *exec.Cmd {
+		return exec.Command(client[0], append(client[1:len(client):len(client)], args...)...)
+	})
+}
+
+// CheckAs is Check with a client that is prepared in other ways.
+func (c Case) CheckAs(t *testing.T, client func(args ...string) *exec.Cmd) {
+	t.Helper()
+	res := Run(t, client(Words(c.Args)...))
 	if res.Code != c.Code || strings.TrimSpace(res.Stdout) != c.Stdout || !strings.Contains(res.Stderr, c.Stderr) {
 		t.Errorf("%s: exit %d, want %d\nstdout %q, want %q\nstderr %q, want %q in it", c.Args, res.Code, c.Code, res.Stdout, c.Stdout, res.Stderr, c.Stderr)
 	}
@@ -207,17 +231,16 @@ func Eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// NothingLeft waits until no container of zbox below root, no cgroup that the pattern matches in any hierarchy and no mount of a
-// container's root is there.
-func NothingLeft(t *testing.T, root, cgroups string) {
+// NothingLeft waits until list, a call of the runtime as one of its users, prints no container, and no cgroup of a container and no mount of its root is there.
+func NothingLeft(t *testing.T, list func() *exec.Cmd) {
 	t.Helper()
 	var left []string
 	Eventually(t, "nothing is left", func() bool {
 		left = nil
-		if list := Call(t, Zbox(), "--root", root, "list", "-q"); list.Code != 0 || strings.TrimSpace(list.Stdout) != "" {
-			left = append(left, list.Stdout+list.Stderr)
+		if res := Run(t, list()); res.Code != 0 || strings.TrimSpace(res.Stdout) != "" {
+			left = append(left, res.Stdout+res.Stderr)
 		}
-		for _, dir := range glob("/sys/fs/cgroup/*/" + cgroups) {
+		for _, dir := range cgroups() {
 			if !slices.Contains(others, dir) {
 				left = append(left, dir)
 			}
@@ -233,6 +256,33 @@ func NothingLeft(t *testing.T, root, cgroups string) {
 	if len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
+}
+
+// cgroups are those that carry the id of a container.
+func cgroups() []string {
+	var found []string
+	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
+		podOfRunc := !IsZbox() && filepath.Base(filepath.Dir(path)) == "libpod_parent" && len(d.Name()) == 64 // runc leaves some of them
+		if err == nil && d.IsDir() && hasID(d.Name()) && !podOfRunc {
+			found = append(found, path)
+		}
+		return nil // a cgroup of somebody else may go away under the walk
+	})
+	return found
+}
+
+// hasID reports whether the name has the 64 hexadecimal digits of an id in it.
+func hasID(name string) bool {
+	digits := 0
+	for _, c := range name {
+		if digits++; !strings.ContainsRune("0123456789abcdef", c) {
+			digits = 0
+		}
+		if digits == 64 {
+			return true
+		}
+	}
+	return false
 }
 
 // Kill ends a process that the test knows by its number; that it is gone already is no error.
