@@ -1,0 +1,74 @@
+//go:build engines
+
+package podman
+
+import (
+	"fmt"
+	"math/rand"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bxrne/zbox/tests/integration/engines"
+)
+
+// conmon is killed while the runtime makes the container, or starts it, while it runs, or ends. Where it had not told podman of the
+// container yet, or podman ends a container whose conmon is gone, podman 4.3 has no runtime delete it, whichever the runtime is: what
+// may be left is a container that the runtime knows of and removes.
+func TestKilledConmonLeavesWhatDeleteRemoves(t *testing.T) {
+	forEachUser(t, func(e *engine) {
+		kept := 0
+		for i := range engines.Kills(t) {
+			name := fmt.Sprintf("k%d", i)
+			cmd := e.podman("run", "-d", "--network", "none", "--name", name, "img", "sleep", "0.1")
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			engines.Eventually(e.t, name+" has a conmon", func() bool { return len(conmons(name)) > 0 })
+			time.Sleep(time.Duration(rand.Intn(250)) * time.Millisecond) // the moment is what is random
+			for _, pid := range conmons(name) {
+				engines.Kill(t, pid)
+			}
+			_ = cmd.Wait() // podman may have lost its container
+			// The first rm of a container that ended meanwhile finds that it is not running, says so and fails.
+			if engines.Run(e.t, e.podman("rm", "-f", "-i", "-t", "0", name)).Code != 0 {
+				e.must("rm", "-f", "-i", "-t", "0", name)
+			}
+			kept += e.deleteForgotten()
+			e.nothingLeft()
+		}
+		e.t.Logf("podman left %d of %d containers to the runtime", kept, engines.Kills(t))
+	})
+}
+
+// deleteForgotten deletes the containers that podman does not know any more but the runtime does.
+func (e *engine) deleteForgotten() int {
+	e.t.Helper()
+	ids := strings.Fields(engines.Run(e.t, e.runtime("list", "-q")).Stdout)
+	for _, id := range ids {
+		if res := engines.Run(e.t, e.runtime("delete", "--force", id)); res.Code != 0 {
+			e.t.Errorf("delete --force: %s", res.Stderr)
+		}
+	}
+	return len(ids)
+}
+
+// conmons are the processes of conmon for the container name.
+func conmons(name string) []int {
+	var pids []int
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		args := strings.Split(string(text), "\x00")
+		for i := range args[:len(args)-1] {
+			if filepath.Base(args[0]) == "conmon" && args[i] == "-n" && args[i+1] == name {
+				pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
