@@ -1,9 +1,16 @@
 package sandbox
 
 import (
+	"fmt"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/bxrne/zbox/tests/integration"
 )
@@ -30,5 +37,87 @@ func TestSandboxOfAUserIsLimitedByTheirSession(t *testing.T) {
 	}
 	if res := r.Do("-c", config, "--", "sh", "-c", "dd if=/dev/zero of=/dev/null bs=200M count=1"); res.Code != 137 {
 		t.Errorf("using 200 MiB under a limit of 64 MiB ended with %d: %s, want 137", res.Code, res.Stderr)
+	}
+}
+
+// outside is a network namespace that looks like a machine with a network: an interface, 192.0.2.2, and a default route.
+func outside(t *testing.T, name string) string {
+	t.Helper()
+	for _, args := range []string{
+		"netns add " + name, "-n " + name + " link set lo up", "-n " + name + " link add outside type dummy",
+		"-n " + name + " addr add 192.0.2.2/24 dev outside", "-n " + name + " link set outside up", "-n " + name + " route add default via 192.0.2.1",
+	} {
+		if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+			t.Fatalf("ip %s: %v: %s", args, err, out)
+		}
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("ip", "netns", "delete", name).CombinedOutput(); err != nil {
+			t.Errorf("ip netns delete %s: %v: %s", name, err, out)
+		}
+	})
+	return "/run/netns/" + name
+}
+
+// greet answers one connection to port 8080 of a network namespace.
+func greet(t *testing.T, netns string) {
+	t.Helper()
+	listening := make(chan net.Listener, 1)
+	go func() {
+		defer close(listening)
+		runtime.LockOSThread() // and it ends with this goroutine: it stays in the namespace
+		ns, err := os.Open(netns)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer ns.Close()
+		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+			t.Errorf("entering %s: %v", netns, err)
+			return
+		}
+		listener, err := net.Listen("tcp4", "0.0.0.0:8080")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		listening <- listener
+	}()
+	listener := <-listening
+	if listener == nil {
+		t.FailNow()
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return // the test is over
+		}
+		_, _ = conn.Write([]byte("hello\n"))
+		_ = conn.Close()
+	}()
+}
+
+// What the seed called impossible: limits and a network without root. The AppArmor profile of pasta's package is in force here.
+func TestSandboxOfAUserHasLimitsAndANetwork(t *testing.T) {
+	integration.NeedsSystemd(t)
+	r := integration.NewAs(t, integration.NeedsUser(t, "tester"))
+	netns := outside(t, r.Marker)
+	greet(t, netns)
+	config := readable(t, newBox(t, r).with("network_access", true).write(t))
+	cmd := r.Command("-c", config, "--", "sh", "-c", "cat /sys/fs/cgroup/memory.max; nc -w 20 192.0.2.2 8080")
+	// nc is not to end its side of the connection first: Debian's pasta may forget the other side then.
+	stdin, open, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close()
+	defer open.Close()
+	cmd.Stdin = stdin
+	user := []string{"--reuid", fmt.Sprint(r.User.UID), "--regid", fmt.Sprint(r.User.GID), "--clear-groups"}
+	cmd.Args = append(append([]string{"nsenter", "--net=" + netns, "setpriv"}, user...), cmd.Args...)
+	cmd.Path, cmd.SysProcAttr.Credential = "/usr/bin/nsenter", nil
+	if res := r.DoCommand(cmd); res.Code != 0 || res.Stdout != "67108864\nhello\n" {
+		t.Errorf("exit code %d, output %q, %s", res.Code, res.Stdout, res.Stderr)
 	}
 }
