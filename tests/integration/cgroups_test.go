@@ -21,7 +21,9 @@ func (c *Container) readCgroup(controller, file string) string {
 
 func withResources(resources specs.LinuxResources) func(*specs.Spec) {
 	return func(s *specs.Spec) {
-		resources.Devices = s.Linux.Resources.Devices
+		if s.Linux.Resources != nil {
+			resources.Devices = s.Linux.Resources.Devices
+		}
 		s.Linux.Resources = &resources
 	}
 }

@@ -2,10 +2,12 @@ package integration
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -167,15 +169,32 @@ func TestUserCannotMapIDsOfOthers(t *testing.T) {
 	r.RefuseRun(b, "linux.uidMappings", "newuidmap", "900000")
 }
 
-func TestDeadUserBusIsAnError(t *testing.T) {
+// A bus of a user that is dead: nobody listens, or somebody listens and never answers.
+func TestDeadUserBusIsAnErrorInTime(t *testing.T) {
 	NeedsSystemd(t)
-	r := NewAs(t, NeedsUser(t, "tester"))
-	r.OnSystemd()
-	b := r.SpecBundle(t)
-	cmd := r.RunCommand(b)
-	cmd.Env = append(cmd.Env, "DBUS_SESSION_BUS_ADDRESS=unix:path=/does/not/exist")
-	if res := r.DoCommand(cmd); res.Code != 1 || !strings.Contains(res.Stderr, "connecting to systemd") {
-		t.Errorf("exit %d, stderr %q", res.Code, res.Stderr)
+	silent := filepath.Join("/run/user", filepath.Base(t.TempDir())+"-silent")
+	listener, err := net.Listen("unix", silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	if err := os.Chmod(silent, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for name, address := range map[string]string{"missing": "/does/not/exist", "silent": silent} {
+		t.Run(name, func(t *testing.T) {
+			r := NewAs(t, NeedsUser(t, "tester")).OnSystemd()
+			cmd := r.RunCommand(r.SpecBundle(t))
+			cmd.Env = append(cmd.Env, "DBUS_SESSION_BUS_ADDRESS=unix:path="+address)
+			start := time.Now()
+			if res := r.DoCommand(cmd); res.Code != 1 || !strings.Contains(res.Stderr, "connecting to systemd") {
+				t.Errorf("exit %d, stderr %q", res.Code, res.Stderr)
+			}
+			// 5 s for the bus, and what a slow machine needs for the rest.
+			if took := time.Since(start); took > 7*time.Second {
+				t.Errorf("it took %v", took)
+			}
+		})
 	}
 }
 

@@ -38,6 +38,15 @@ func unitProperty(t *testing.T, unit, property string) string {
 	return systemctl(t, "show", "--property", property, "--value", unit)
 }
 
+// unitProperty is what the systemd of the runtime's caller holds for a property of Unit.
+func (r *Runtime) unitProperty(property string) string {
+	r.t.Helper()
+	if r.User != nil {
+		return r.User.systemctl(r.t, "show", "--property", property, "--value", r.Unit())
+	}
+	return unitProperty(r.t, r.Unit(), property)
+}
+
 // noUnit fails the test when systemd still knows the unit.
 func noUnit(t *testing.T, unit string) {
 	t.Helper()

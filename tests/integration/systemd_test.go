@@ -145,23 +145,42 @@ func TestNoUnitIsLeftBy(t *testing.T) {
 	})
 }
 
+// onEachBus runs a test with the machine's systemd and with that of a user. bundle makes one whose unit is r.Unit().
+func onEachBus(t *testing.T, test func(t *testing.T, r *Runtime, bundle func(...func(*specs.Spec)) *Bundle)) {
+	t.Helper()
+	t.Run("system", func(t *testing.T) {
+		r := New(t).OnSystemd()
+		test(t, r, func(mutations ...func(*specs.Spec)) *Bundle {
+			return NewBundle(t, append(mutations, Sleep, r.InSlice(""))...)
+		})
+	})
+	t.Run("user", func(t *testing.T) {
+		r := NewAs(t, NeedsUser(t, "tester")).OnSystemd()
+		test(t, r, func(mutations ...func(*specs.Spec)) *Bundle {
+			b := r.SpecBundle(t)
+			b.Change(append(mutations, Sleep, r.InSlice(""))...)
+			return b
+		})
+	})
+}
+
 func TestSystemdPropertiesOfAnnotations(t *testing.T) {
 	NeedsSystemd(t)
-	r := New(t).OnSystemd()
-	b := NewBundle(t, Sleep, r.InSlice(""), func(s *specs.Spec) {
-		s.Annotations = map[string]string{
-			"org.systemd.property.TimeoutStopUSec": "uint64 12000000",
-			"org.systemd.property.RuntimeMaxSec":   "1234",
-			"org.systemd.property.CollectMode":     "'inactive-or-failed'",
-			"org.systemd.property.IOWeight":        "uint64 55",
+	onEachBus(t, func(t *testing.T, r *Runtime, bundle func(...func(*specs.Spec)) *Bundle) {
+		r.Start(bundle(func(s *specs.Spec) {
+			s.Annotations = map[string]string{
+				"org.systemd.property.TimeoutStopUSec": "uint64 12000000",
+				"org.systemd.property.RuntimeMaxSec":   "1234",
+				"org.systemd.property.CollectMode":     "'inactive-or-failed'",
+				"org.systemd.property.IOWeight":        "uint64 55",
+			}
+		}))
+		for property, want := range map[string]string{"TimeoutStopUSec": "12s", "RuntimeMaxUSec": "20min 34s", "CollectMode": "inactive-or-failed", "IOWeight": "55"} {
+			if got := r.unitProperty(property); got != want {
+				t.Errorf("%s is %q, want %q", property, got, want)
+			}
 		}
 	})
-	r.Start(b)
-	for property, want := range map[string]string{"TimeoutStopUSec": "12s", "RuntimeMaxUSec": "20min 34s", "CollectMode": "inactive-or-failed", "IOWeight": "55"} {
-		if got := unitProperty(t, r.Unit(), property); got != want {
-			t.Errorf("%s is %q, want %q", property, got, want)
-		}
-	}
 }
 
 func TestUnknownSystemdPropertyIsRefused(t *testing.T) {
@@ -178,39 +197,51 @@ func TestUnknownSystemdPropertyIsRefused(t *testing.T) {
 // request is the same (cgroup's tests look at that).
 func TestOneRequestStartsTheUnit(t *testing.T) {
 	NeedsSystemd(t)
-	log := filepath.Join(t.TempDir(), "bus")
+	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/run/dbus/system_bus_socket")
+	onEachBus(t, func(t *testing.T, r *Runtime, bundle func(...func(*specs.Spec)) *Bundle) {
+		seen := r.monitorBus()
+		c := r.Start(bundle(withResources(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: pointer(int64(64 << 20))}})))
+		c.Kill()
+		c.Delete()
+		Eventually(t, "busctl has seen the request", func() bool { return strings.Contains(seen(), "Member=StartTransientUnit") })
+		// The test's own session is a unit, too, but one that is started before busctl listens.
+		if n := strings.Count(seen(), "Member=StartTransientUnit"); n != 1 {
+			t.Errorf("%d units were started, want 1:\n%s", n, seen())
+		}
+		if strings.Contains(seen(), "Member=SetUnitProperties") {
+			t.Errorf("the limits came in a second request:\n%s", seen())
+		}
+		Eventually(t, "systemd has forgotten the unit", func() bool { return r.unitProperty("LoadState") == "not-found" })
+	})
+}
+
+// monitorBus lists the requests of systemd that pass the bus from now on.
+func (r *Runtime) monitorBus() (seen func() string) {
+	r.t.Helper()
+	log := filepath.Join(r.t.TempDir(), "bus")
 	file, err := os.Create(log)
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	defer file.Close()
-	monitor := exec.Command("busctl", "monitor", "--match", "type=method_call,interface=org.freedesktop.systemd1.Manager")
+	args := []string{"monitor", "--match", "type=method_call,interface=org.freedesktop.systemd1.Manager"}
+	monitor := exec.Command("busctl", args...)
+	if r.User != nil {
+		monitor = r.User.command("busctl", append([]string{"--user"}, args...)...)
+	}
 	monitor.Stdout, monitor.Stderr = file, file
 	if err := monitor.Start(); err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	defer func() { _ = monitor.Process.Kill(); _ = monitor.Wait() }()
-	read := func() string {
+	r.t.Cleanup(func() { _ = monitor.Process.Kill(); _ = monitor.Wait(); _ = file.Close() })
+	seen = func() string {
 		text, err := os.ReadFile(log)
 		if err != nil {
-			t.Fatal(err)
+			r.t.Fatal(err)
 		}
 		return string(text)
 	}
-	Eventually(t, "busctl listens", func() bool { return strings.Contains(read(), "Monitoring") })
-	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/run/dbus/system_bus_socket")
-	r := New(t).OnSystemd()
-	c := r.Start(NewBundle(t, Sleep, r.InSlice(""), withResources(specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: pointer(int64(64 << 20))}})))
-	c.Kill()
-	c.Delete()
-	Eventually(t, "busctl has seen the request", func() bool { return strings.Contains(read(), "Member=StartTransientUnit") })
-	seen := read()
-	if n := strings.Count(seen, "Member=StartTransientUnit"); n != 1 {
-		t.Errorf("%d units were started, want 1:\n%s", n, seen)
-	}
-	if strings.Contains(seen, "Member=SetUnitProperties") {
-		t.Errorf("the limits came in a second request:\n%s", seen)
-	}
+	Eventually(r.t, "busctl listens", func() bool { return strings.Contains(seen(), "Monitoring") })
+	return seen
 }
 
 // A bus that is dead: nobody listens, or somebody listens and never answers.
