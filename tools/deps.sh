@@ -45,6 +45,9 @@ for goal in build "$@"; do
 		want conmon /usr/bin/conmon
 		want netavark /usr/lib/podman/netavark
 		want catatonit /usr/bin/catatonit
+		want slirp4netns /usr/bin/slirp4netns
+		want uidmap /usr/bin/newuidmap
+		want systemd /lib/systemd/systemd
 		want iptables /usr/sbin/iptables
 		want docker.io /usr/sbin/dockerd /usr/bin/dockerd
 		want containerd /usr/bin/containerd
