@@ -35,6 +35,9 @@ func TestEnginesCommandLines(t *testing.T) {
 			{"create", []string{"--root=ROOT", "--log-format=json", "--log=LOG", "create", "--bundle", "BUNDLE", "--pid-file", "PID", "--no-new-keyring", "ID"}},
 			{"start", []string{"--root=ROOT", "start", "ID"}},
 			{"exec", []string{"--root=ROOT", "exec", "--pid-file", "PID2", "--process", "PROCESS", "--detach", "ID"}},
+			{"pause", []string{"--root=ROOT", "pause", "ID"}},
+			{"resume", []string{"--root=ROOT", "resume", "ID"}},
+			{"update", []string{"--root=ROOT", "update", "--resources=LIMITS", "ID"}},
 			{"kill", []string{"--root=ROOT", "kill", "--all", "ID", "9"}},
 			{"delete", []string{"--root=ROOT", "delete", "--force", "ID"}},
 		}},
@@ -42,7 +45,24 @@ func TestEnginesCommandLines(t *testing.T) {
 			{"create", []string{"--root=ROOT", "create", "--bundle", "BUNDLE", "--pid-file", "PID", "ID"}},
 			{"start", []string{"--root=ROOT", "start", "ID"}},
 			{"state", []string{"--root=ROOT", "state", "ID"}},
-			{"kill", []string{"--root=ROOT", "kill", "ID", "KILL"}},
+			{"kill", []string{"--root=ROOT", "kill", "ID"}},
+			{"delete", []string{"--root=ROOT", "delete", "--force", "ID"}},
+		}},
+		{"docker", []call{
+			{"features", []string{"features"}},
+			{"version", []string{"--version"}},
+			{"create", []string{"--root", "ROOT", "create", "--bundle", "BUNDLE", "--pid-file", "PID", "--no-pivot", "ID"}},
+			{"start", []string{"--root", "ROOT", "start", "ID"}},
+			{"top", []string{"--root", "ROOT", "ps", "--format", "table", "ID", "-ef"}},
+			{"kill", []string{"--root", "ROOT", "kill", "ID", "9"}},
+			{"delete", []string{"--root", "ROOT", "delete", "--force", "ID"}},
+		}},
+		{"CRI-O", []call{
+			{"create", []string{"--root=ROOT", "create", "--bundle", "BUNDLE", "--pid-file", "PID", "ID"}},
+			{"start", []string{"--root=ROOT", "start", "ID"}},
+			{"exec", []string{"--root=ROOT", "exec", "--process", "TRUE", "ID"}},
+			{"update", []string{"--root=ROOT", "update", "--resources", "-", "ID"}},
+			{"kill", []string{"--root=ROOT", "kill", "-a", "ID", "KILL"}},
 			{"delete", []string{"--root=ROOT", "delete", "--force", "ID"}},
 		}},
 		{"single dash", []call{
@@ -59,7 +79,10 @@ func TestEnginesCommandLines(t *testing.T) {
 			b.PlaceCgroup(id)
 			process := filepath.Join(t.TempDir(), "process.json")
 			writeText(t, process, `{"args":["/bin/sleep","1008"],"cwd":"/","env":["PATH=/bin"]}`)
-			fill := strings.NewReplacer("ROOT", r.Root, "BUNDLE", b.Dir, "PROCESS", process, "PID2", filepath.Join(t.TempDir(), "pid2"),
+			limits, short := filepath.Join(t.TempDir(), "limits.json"), filepath.Join(t.TempDir(), "true.json")
+			writeText(t, limits, `{"cpu":{"shares":256}}`)
+			writeText(t, short, `{"args":["/bin/true"],"cwd":"/","env":["PATH=/bin"]}`)
+			fill := strings.NewReplacer("LIMITS", limits, "TRUE", short, "ROOT", r.Root, "BUNDLE", b.Dir, "PROCESS", process, "PID2", filepath.Join(t.TempDir(), "pid2"),
 				"PID", filepath.Join(t.TempDir(), "pid"), "LOG", filepath.Join(t.TempDir(), "log"), "ID", id)
 			for _, call := range engine.calls {
 				args := make([]string, len(call.args))
