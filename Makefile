@@ -105,14 +105,19 @@ vm-bench: build ## measure zbox there beside runc and crun, RUNS (20) times each
 	@tools/deps.sh test vm
 	SUITE=bench.suite.sh VM_SECONDS=900 tests/vm/run.sh
 
+.PHONY: vm-engines
+vm-engines: build ## run podman and docker with zbox there, beside runc and crun; needs root
+	@tools/deps.sh test vm
+	SUITE=engines.suite.sh VM_SECONDS=1800 tests/vm/run.sh
+
 .PHONY: engines
 engines: $(ZBOX_BUILT) ## run podman, docker and containerd with zbox; needs root
 	@tools/deps.sh engines
 	RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS) engines' -count=1 -p 1 -timeout 30m ./tests/integration/engines/...
 
 .PHONY: engines-test
-engines-test: ## the same with 500 containers in each engine
-	@ENGINES_CONTAINERS=500 $(MAKE) engines
+engines-test: ## the same with 500 containers in each engine, and 200 kills of what watches them
+	@ENGINES_CONTAINERS=500 ENGINES_KILLS=200 $(MAKE) engines
 
 .PHONY: validation
 validation: $(ZBOX_BUILT) ## run the runtime-tools validation suite on RUNTIME; needs root
@@ -123,6 +128,11 @@ validation: $(ZBOX_BUILT) ## run the runtime-tools validation suite on RUNTIME; 
 bench: build ## measure zbox beside runc, crun and the kernel's own floor; needs root
 	@tools/deps.sh bench
 	bench/run.sh
+
+.PHONY: bench-podman
+bench-podman: build ## measure podman with zbox beside podman with runc; needs root
+	@tools/deps.sh engines
+	bench/podman.sh
 
 .PHONY: fuzz
 fuzz: ## fuzz every Go fuzz target and the stage's decoder, FUZZTIME (30s) each
