@@ -105,9 +105,12 @@ func (p *performer) sendSeccomp(listener *os.File) error {
 		return fmt.Errorf("%s: linux.seccomp.listenerPath: %w", configFile, err)
 	}
 	defer unix.Close(sock)
-	status := specs.StateCreating
-	if p.container.j.Phase != phaseCreating {
-		status = specs.StateCreated
+	status := specs.StateCreated
+	switch p.container.j.Phase {
+	case phaseCreating:
+		status = specs.StateCreating
+	case phaseStarted: // a process of exec
+		status = specs.StateRunning
 	}
 	state := p.container.hookState(status)
 	data, err := oneshot.Marshal(specs.ContainerProcessState{

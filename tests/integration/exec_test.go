@@ -197,8 +197,11 @@ func TestExecDetachWritesThePid(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pid")
 	c.runDetached(r.Command("exec", "--detach", "--pid-file", file, c.ID, "/bin/sleep", "1006"))
 	text := strings.TrimSpace(r.read(file))
-	cmdline, err := os.ReadFile("/proc/" + text + "/cmdline")
-	if err != nil || !strings.Contains(string(cmdline), "1006") {
+	Eventually(t, "process "+text+" is the sleep", func() bool { // runc does not wait for execve(2)
+		cmdline, _ := os.ReadFile("/proc/" + text + "/cmdline")
+		return IsZbox() || strings.Contains(string(cmdline), "1006")
+	})
+	if cmdline, err := os.ReadFile("/proc/" + text + "/cmdline"); err != nil || !strings.Contains(string(cmdline), "1006") {
 		t.Errorf("process %s is %q, %v; want the sleep", text, cmdline, err)
 	}
 	var pids []int

@@ -184,23 +184,43 @@ func TestCreateRuntimeHookFindsTheNetworkNamespaceOfThePid(t *testing.T) {
 }
 
 func TestHookGetsExactlyItsEnvironmentAndArguments(t *testing.T) {
-	r := New(t)
-	l := newHookLog(t)
-	b := NewBundle(t, Args("/bin/true"), func(s *specs.Spec) {
-		s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{
-			Path: "/usr/bin/env", Args: []string{"sh-name", "sh", "-c", `echo "$0 $1"; /usr/bin/env; exec >> ` + l.path + `; echo "$0 $1"; /usr/bin/env`, "zero", "one"},
-			Env: []string{"A=1", "B=two"},
-		}}}
-	})
-	r.MustRun(b)
-	text, err := os.ReadFile(l.path)
-	if err != nil {
-		t.Fatal(err)
+	for _, kind := range hookKinds {
+		t.Run(kind.name, func(t *testing.T) {
+			r := New(t)
+			l := newHookLog(t)
+			args := []string{"dd", "if=/proc/self/cmdline", "of=" + l.path + ".args"}
+			env := []string{"A=1", "B=two words", "EMPTY="}
+			b := NewBundle(t, l.visible(), Args("/bin/true"), func(s *specs.Spec) {
+				s.Hooks = &specs.Hooks{}
+				kind.set(s.Hooks, []specs.Hook{
+					{Path: "/bin/dd", Args: args},
+					{Path: "/bin/dd", Args: []string{"dd", "if=/proc/self/environ", "of=" + l.path + ".env"}, Env: env},
+				})
+			})
+			r.MustRun(b)
+			for suffix, want := range map[string][]string{".args": args, ".env": env} {
+				got := r.read(l.path + suffix)
+				if suffix == ".args" { // busybox's dd cuts its own arguments at the equals sign
+					got = strings.ReplaceAll(strings.ReplaceAll(got, "if\x00", "if="), "of\x00", "of=")
+				}
+				if got != strings.Join(want, "\x00")+"\x00" {
+					t.Errorf("%s of the hook is %q, want %q", suffix[1:], got, want)
+				}
+			}
+		})
 	}
-	got := string(text)
-	if !strings.HasPrefix(got, "zero one\n") || !strings.Contains(got, "A=1\n") || !strings.Contains(got, "B=two\n") || strings.Contains(got, "GOPATH") || strings.Contains(got, "USER=") {
-		t.Errorf("the hook saw %q", got)
-	}
+}
+
+var hookKinds = []struct {
+	name string
+	set  func(*specs.Hooks, []specs.Hook)
+}{
+	{"prestart", func(h *specs.Hooks, l []specs.Hook) { h.Prestart = l }},
+	{"createRuntime", func(h *specs.Hooks, l []specs.Hook) { h.CreateRuntime = l }},
+	{"createContainer", func(h *specs.Hooks, l []specs.Hook) { h.CreateContainer = l }},
+	{"startContainer", func(h *specs.Hooks, l []specs.Hook) { h.StartContainer = l }},
+	{"poststart", func(h *specs.Hooks, l []specs.Hook) { h.Poststart = l }},
+	{"poststop", func(h *specs.Hooks, l []specs.Hook) { h.Poststop = l }},
 }
 
 func TestFailingHookDestroysTheContainerAndRunsPoststop(t *testing.T) {
@@ -278,15 +298,26 @@ func TestFailingPoststopHookIsAWarning(t *testing.T) {
 }
 
 func TestHookIsKilledAfterItsTimeout(t *testing.T) {
-	r := New(t)
-	one := 1
-	b := NewBundle(t, func(s *specs.Spec) {
-		s.Hooks = &specs.Hooks{CreateRuntime: []specs.Hook{{Path: "/bin/sleep", Args: []string{"sleep", "1005"}, Timeout: &one}}}
-	})
-	begun := time.Now()
-	r.RefuseRun(b, "hook")
-	if d := time.Since(begun); d > 15*time.Second {
-		t.Errorf("the hook ended after %v, want about 1s", d)
+	for _, kind := range hookKinds {
+		t.Run(kind.name, func(t *testing.T) {
+			r := New(t)
+			one := 1
+			b := NewBundle(t, Args("/bin/true"), func(s *specs.Spec) {
+				s.Hooks = &specs.Hooks{}
+				kind.set(s.Hooks, []specs.Hook{{Path: "/bin/sleep", Args: []string{"sleep", "1005"}, Timeout: &one}})
+			})
+			begun := time.Now()
+			res := r.Run(b)
+			if d := time.Since(begun); d > 15*time.Second {
+				t.Errorf("the hook ended after %v, want about 1s", d)
+			}
+			if (res.Code == 0) != (kind.name == "poststop") {
+				t.Errorf("exit %d; only a poststop hook may fail", res.Code)
+			}
+			if IsZbox() && (!strings.Contains(res.Stderr, "hooks."+kind.name+"[0]") || !strings.Contains(res.Stderr, "timeout of 1 s")) {
+				t.Errorf("stderr %q names neither the hook nor its timeout", res.Stderr)
+			}
+		})
 	}
 }
 

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -149,6 +151,33 @@ func TestInvalidSeccompIsRefused(t *testing.T) {
 	}
 }
 
+// processState is what an agent receives over one connection: the container process state, and the descriptors.
+func processState(t *testing.T, l *net.UnixListener) (state specs.ContainerProcessState, fds []int) {
+	t.Helper()
+	if err := l.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := l.AcceptUnix()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	buf, oob := make([]byte, 65536), make([]byte, 4096)
+	n, oobn, _, _, err := conn.ReadMsgUnix(buf, oob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := syscall.ParseSocketControlMessage(oob[:oobn])
+	if err != nil || len(messages) != 1 {
+		t.Fatalf("%d control messages, %v, want one", len(messages), err)
+	}
+	fds, _ = syscall.ParseUnixRights(&messages[0])
+	if err := json.Unmarshal(buf[:n], &state); err != nil {
+		t.Fatalf("%v: %s", err, buf[:n])
+	}
+	return state, fds
+}
+
 func TestSeccompListenerReceivesTheNotifyDescriptor(t *testing.T) {
 	r := New(t)
 	path := filepath.Join(shortDir(t), "s")
@@ -157,49 +186,35 @@ func TestSeccompListenerReceivesTheNotifyDescriptor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	type message struct {
-		text []byte
-		fds  []int
-	}
-	got := make(chan message, 1)
-	go func() {
-		defer close(got)
-		conn, err := l.AcceptUnix()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		buf, oob := make([]byte, 65536), make([]byte, 4096)
-		n, oobn, _, _, err := conn.ReadMsgUnix(buf, oob)
-		if err != nil {
-			return
-		}
-		messages, err := syscall.ParseSocketControlMessage(oob[:oobn])
-		if err != nil || len(messages) != 1 {
-			return
-		}
-		fds, _ := syscall.ParseUnixRights(&messages[0])
-		got <- message{buf[:n], fds}
-	}()
 	profile := rule(specs.ActNotify, nil, nil, "mkdir")
 	profile.ListenerPath, profile.ListenerMetadata = path, "meta data"
-	c := r.Create(NewBundle(t, withSeccomp(profile), Sleep))
-	r.Must("start", c.ID)
-	m, ok := <-got
-	if !ok {
-		t.Fatal("the listener got nothing")
+	var c *Container
+	check := func(status ...specs.ContainerState) specs.ContainerProcessState {
+		t.Helper()
+		state, fds := processState(t, l)
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+		if len(fds) != 1 || len(state.Fds) != 1 || state.Fds[0] != specs.SeccompFdName {
+			t.Errorf("descriptors %v named %v, want one named %s", fds, state.Fds, specs.SeccompFdName)
+		}
+		if state.Metadata != "meta data" || state.State.Pid != c.Pid || state.State.ID != c.ID || state.State.Bundle != c.Bundle.Dir {
+			t.Errorf("process state %+v", state)
+		}
+		if IsZbox() {
+			status = status[:1]
+		}
+		if !slices.Contains(status, state.State.Status) {
+			t.Errorf("status %s, want one of %v", state.State.Status, status)
+		}
+		return state
 	}
-	for _, fd := range m.fds {
-		defer unix.Close(fd)
+	c = r.Start(NewBundle(t, withSeccomp(profile), Sleep))
+	if state := check(specs.StateCreated, specs.StateCreating); state.Pid != c.Pid {
+		t.Errorf("the process is %d, want the container's, %d", state.Pid, c.Pid)
 	}
-	var state specs.ContainerProcessState
-	if err := json.Unmarshal(m.text, &state); err != nil {
-		t.Fatalf("%v: %s", err, m.text)
-	}
-	if len(m.fds) != 1 || len(state.Fds) != 1 || state.Fds[0] != specs.SeccompFdName {
-		t.Errorf("descriptors %v named %v, want one named %s", m.fds, state.Fds, specs.SeccompFdName)
-	}
-	if state.Metadata != "meta data" || state.Pid != c.Pid || state.State.ID != c.ID || state.State.Bundle != c.Bundle.Dir {
-		t.Errorf("process state %s", m.text)
+	c.Must("exec", c.ID, "/bin/true")
+	if state := check(specs.StateRunning); state.Pid == c.Pid {
+		t.Error("the process is the container's, want that of exec")
 	}
 }
