@@ -106,10 +106,9 @@ func (p *performer) sendSeccomp(listener *os.File) error {
 	}
 	defer unix.Close(sock)
 	status := specs.StateCreated
-	switch p.container.j.Phase {
-	case phaseCreating:
+	if p.container.j.Phase == phaseCreating {
 		status = specs.StateCreating
-	case phaseStarted: // a process of exec
+	} else if p.container.j.Phase == phaseStarted { // a process of exec
 		status = specs.StateRunning
 	}
 	state := p.container.hookState(status)
