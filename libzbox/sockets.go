@@ -105,11 +105,14 @@ func (p *performer) sendSeccomp(listener *os.File) error {
 		return fmt.Errorf("%s: linux.seccomp.listenerPath: %w", configFile, err)
 	}
 	defer unix.Close(sock)
-	status := specs.StateCreated
-	if p.container.j.Phase == phaseCreating {
+	var status specs.ContainerState
+	switch p.container.j.Phase {
+	case phaseCreating:
 		status = specs.StateCreating
-	} else if p.container.j.Phase == phaseStarted { // a process of exec
+	case phaseStarted: // a process of exec
 		status = specs.StateRunning
+	default:
+		status = specs.StateCreated
 	}
 	state := p.container.hookState(status)
 	data, err := oneshot.Marshal(specs.ContainerProcessState{
