@@ -27,7 +27,8 @@ bundle() {
 	sed -i -z 's/"terminal": true/"terminal": false/; s#"args": \[[^]]*\]#"args": ['"${args%,}"']#' "$dir/config.json"
 }
 
-# measure TITLE NAME COMMAND [NAME COMMAND]...: the means of one run of hyperfine, with their ratio to the first.
+# measure TITLE NAME COMMAND [NAME COMMAND]...: the means of four rounds of hyperfine, with their ratio to the first. In rounds, so that
+# what else the machine does falls on all of them.
 measure() {
 	local title=$1 args=() err
 	shift
@@ -35,9 +36,15 @@ measure() {
 		args+=(--command-name "$1" "$2")
 		shift 2
 	done
-	err=$(hyperfine --shell=none --warmup 3 --runs "$runs" --style none --export-csv "$work/csv" "${args[@]}" 2>&1 >/dev/null) ||
-		{ echo "$title: $err" | head -5; return 0; }
-	awk -F, -v title="$title" 'NR == 2 {first = $2} NR > 1 {printf "%s\t%s\t%.1f\t%.1f\t%.2f\n", title, $1, $2 * 1000, $3 * 1000, $2 / first}' "$work/csv"
+	: >"$work/rounds"
+	for _ in 1 2 3 4; do
+		err=$(hyperfine --shell=none --warmup 1 --runs $(((runs + 3) / 4)) --style none --export-csv "$work/csv" "${args[@]}" 2>&1 >/dev/null) ||
+			{ echo "$title: $err" | head -5; return 0; }
+		tail -n +2 "$work/csv" >>"$work/rounds"
+	done
+	awk -F, -v title="$title" '!($1 in mean) {names[++n] = $1} {mean[$1] += $2 / 4; deviation[$1] += $3 / 4}
+		END {for (i = 1; i <= n; i++) printf "%s\t%s\t%.1f\t%.1f\t%.2f\n", title, names[i], mean[names[i]] * 1000, deviation[names[i]] * 1000,
+			mean[names[i]] / mean[names[1]]}' "$work/rounds"
 }
 
 # each FORMAT: NAME and COMMAND for every runtime; @RUNTIME@ and @ID@ in the format are the runtime with its root, and an id of its own.
