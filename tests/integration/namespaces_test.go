@@ -66,19 +66,32 @@ func TestCgroupNamespaceHidesThePath(t *testing.T) {
 
 func TestNamespaceIsJoinedByPath(t *testing.T) {
 	for _, kind := range []specs.LinuxNamespaceType{
-		specs.PIDNamespace, specs.NetworkNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.CgroupNamespace,
+		specs.PIDNamespace, specs.NetworkNamespace, specs.IPCNamespace, specs.UTSNamespace, specs.CgroupNamespace, specs.TimeNamespace, specs.MountNamespace,
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			r := New(t)
-			first := r.Start(NewBundle(t, Sleep, WithoutNamespace(specs.CgroupNamespace), WithNamespace(specs.CgroupNamespace, "")))
+			owner := NewBundle(t, Sleep, WithNamespace(specs.CgroupNamespace, ""))
+			if kind == specs.MountNamespace {
+				ZboxOnly(t, "runc needs a root of its own in it")
+			}
+			if kind == specs.TimeNamespace {
+				ZboxOnlyUnless(t, r.Has("create", "--pidfd-socket"), "runc has time namespaces since 1.2")
+				owner.Change(WithNamespace(kind, ""))
+			}
+			first := r.Start(owner)
 			path := fmt.Sprintf("/proc/%d/ns/%s", first.Pid, namespaceFiles[kind])
 			want, err := os.Readlink(path)
 			if err != nil {
 				t.Fatal(err)
 			}
 			b := NewBundle(t, WithoutNamespace(kind), WithNamespace(kind, path))
-			if kind == specs.UTSNamespace {
+			switch kind {
+			case specs.UTSNamespace:
 				b.Change(func(s *specs.Spec) { s.Hostname = "" })
+			case specs.MountNamespace: // whose root is the first container's
+				b.Change(func(s *specs.Spec) {
+					s.Root.Path, s.Mounts, s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = "/", s.Mounts[:1], nil, nil
+				})
 			}
 			if got := r.RunProbe(b).Namespaces[namespaceFiles[kind]]; got != want {
 				t.Errorf("%s namespace is %s, want %s", kind, got, want)

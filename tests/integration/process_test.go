@@ -342,6 +342,31 @@ func TestScheduler(t *testing.T) {
 	}
 }
 
+// On cgroup v1 a group needs real-time of its own to have such processes (sched-rt-group.rst).
+func TestRealtimeScheduler(t *testing.T) {
+	V1Only(t)
+	for _, test := range []struct {
+		scheduler        specs.Scheduler
+		priority, policy string
+	}{
+		{specs.Scheduler{Policy: specs.SchedFIFO, Priority: 10}, "10", "1"},
+		{specs.Scheduler{Policy: specs.SchedRR, Priority: 7}, "7", "2"},
+		{specs.Scheduler{Policy: specs.SchedDeadline, Runtime: 1e6, Deadline: 5e6, Period: 10e6}, "0", "6"},
+	} {
+		t.Run(string(test.scheduler.Policy), func(t *testing.T) {
+			r := New(t)
+			ZboxOnlyUnless(t, r.Has("create", "--pidfd-socket"), "runc has process.scheduler since 1.2")
+			b := NewBundle(t, Args("/bin/cat", "/proc/self/stat"), func(s *specs.Spec) { s.Process.Scheduler = &test.scheduler },
+				withResources(specs.LinuxResources{CPU: &specs.LinuxCPU{RealtimeRuntime: pointer(int64(10000)), RealtimePeriod: pointer(uint64(1000000))}}))
+			_, numbers, _ := strings.Cut(r.MustRun(b), ") ")
+			// proc_pid_stat(5): fields 40 and 41, and what is left begins with field 3.
+			if f := strings.Fields(numbers); f[37] != test.priority || f[38] != test.policy {
+				t.Errorf("priority %s and policy %s, want %s and %s", f[37], f[38], test.priority, test.policy)
+			}
+		})
+	}
+}
+
 func TestInvalidSchedulerIsRefused(t *testing.T) {
 	ZboxOnly(t, "runc has process.scheduler since 1.2")
 	for name, scheduler := range map[string]specs.Scheduler{
