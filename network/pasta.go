@@ -53,16 +53,18 @@ func startPasta(program string, c Config, net subnet) error {
 // pastaMark makes a helperFile the argv[0] of pasta.
 const pastaMark = ".pasta"
 
+// pastaProfile is AppArmor's profile of passt and pasta on Debian and Ubuntu. Tests change it.
+var pastaProfile = "/etc/apparmor.d/usr.bin.passt"
+
 // pastaRemedy is what an administrator can do about a pasta that may not do its work.
 func pastaRemedy(output string) string {
-	const profile = "/etc/apparmor.d/usr.bin.passt"
 	if !strings.Contains(output, "ermission denied") {
 		return ""
 	}
-	if _, err := os.Stat(profile); err != nil {
+	if _, err := os.Stat(pastaProfile); err != nil {
 		return ""
 	}
-	return "; AppArmor's profile of passt may forbid it: as root, run `apparmor_parser -R " + profile + "`, or use slirp4netns instead of passt"
+	return "; AppArmor's profile of passt may forbid it: as root, run `apparmor_parser -R " + pastaProfile + "`, or use slirp4netns instead of passt"
 }
 
 // openNamespaces opens the user and the network namespace of a process.
