@@ -19,6 +19,7 @@ packages=(
 	systemd systemd-sysv dbus dbus-user-session libpam-systemd kmod procps apparmor uidmap
 	busybox-static iproute2 nftables passt
 	runc crun hyperfine
+	podman conmon netavark slirp4netns catatonit iptables docker.io
 )
 # A machine with another Debian or Ubuntu release names a mirror of Debian in VM_MIRROR.
 # shellcheck disable=SC2016 # apt expands it
@@ -66,6 +67,7 @@ echo '/dev/vda / ext4 rw 0 1' >root/etc/fstab
 echo vm >root/etc/hostname
 printf '%s\n' virtio_console overlay veth bridge tun dummy nf_tables nft_masq nft_nat nft_chain_nat nft_ct nf_nat >root/etc/modules-load.d/tests.conf
 for unit in serial-getty@ttyS0.service getty@tty1.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
+	docker.service docker.socket containerd.service podman.service podman.socket podman-auto-update.timer podman-restart.service \
 	fstrim.timer e2scrub_all.timer e2scrub_reap.service systemd-timesyncd.service; do
 	ln -sf /dev/null "root/etc/systemd/system/$unit"
 done

@@ -23,7 +23,9 @@ payload() {
 	CGO_ENABLED=0 go build -trimpath -o "$1/programs/" ./tests/integration/probe ./tests/integration/sandbox/peer \
 		./tests/integration/security/attacker
 	musl-gcc -Os -static -s -o "$1/programs/true" bench/true.c
-	if [ -z "${ONLY:-}" ]; then
+	if [ "${SUITE:-}" = engines.suite.sh ]; then
+		CGO_ENABLED=0 go test -c -trimpath -tags 'urfave_cli_no_docs engines' -o "$1/engines/" ./tests/integration/engines/{podman,docker}
+	elif [ -z "${ONLY:-}" ]; then
 		tests/validation/run.sh build
 		mkdir "$1/validation"
 		cp -r tests/validation/{run.sh,passing-*.txt,bin} "$1/validation/"

@@ -114,23 +114,28 @@ func TestManyContainersLeaveNothing(t *testing.T) {
 	})
 }
 
-// Side by side, so that the machine's noise is in both. The target is 0.85; the test fails where zbox would be the slower one.
+// Side by side, so that the machine's noise is in all. The target is 0.85; the test fails where zbox would be slower than runc.
 func TestRunTakesLessTimeThanWithRunc(t *testing.T) {
 	if !engines.IsZbox() {
 		t.Skip("compares zbox")
 	}
 	e := asRoot(t)
+	runtimes := []string{"zbox", "control"}
+	if engines.Managed() {
+		runtimes = append(runtimes, "crun") // needs CAP_SYS_RESOURCE, which root need not have elsewhere
+	}
 	took := map[string]time.Duration{}
 	for range engines.Containers(t) {
-		for _, runtime := range []string{"zbox", "control"} {
+		for _, runtime := range runtimes {
 			began := time.Now()
 			e.must("--runtime", runtime, "run", "--rm", "--network", "none", "img", "true")
 			took[runtime] += time.Since(began)
 		}
 	}
-	ratio := float64(took["zbox"]) / float64(took["control"])
-	t.Logf("podman run --rm: %.3f of the time with runc (%v for %d)", ratio, took["zbox"], engines.Containers(t))
-	if ratio > 1 {
-		t.Errorf("podman with zbox takes %.2f of the time with runc", ratio)
+	for _, other := range runtimes[1:] {
+		t.Logf("podman run --rm: %.3f of the time with %s (%v for %d)", float64(took["zbox"])/float64(took[other]), other, took["zbox"], engines.Containers(t))
+	}
+	if took["zbox"] > took["control"] {
+		t.Errorf("podman with zbox takes %v, with runc %v", took["zbox"], took["control"])
 	}
 }

@@ -19,7 +19,7 @@ const containersConf = `[containers]
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 log_driver = "k8s-file"
 [engine]
-cgroup_manager = "cgroupfs"
+cgroup_manager = "%[4]s"
 events_logger = "file"
 runtime = "%[1]s"
 runtime_supports_json = ["zbox", "runc", "crun", "recorder"]
@@ -45,7 +45,11 @@ root-auto-userns-user = "containers"
 
 func TestMain(m *testing.M) {
 	engines.Enter(m, func() (func(), error) {
-		conf := fmt.Sprintf(containersConf, engines.Name(), engines.Runtime(), engines.Recorder)
+		manager := "cgroupfs"
+		if engines.Managed() {
+			manager = "systemd"
+		}
+		conf := fmt.Sprintf(containersConf, engines.Name(), engines.Runtime(), engines.Recorder, manager)
 		for path, text := range map[string]string{
 			engines.Dir + "/rootless.conf":             conf,
 			engines.Dir + "/root.conf":                 conf + rootNetworks,
