@@ -158,6 +158,27 @@ func Run(t *testing.T, cmd *exec.Cmd) Result {
 	return Result{Stdout: stdout.String(), Stderr: stderr.String(), Code: cmd.ProcessState.ExitCode()}
 }
 
+// Over waits for a started command, however it ends, and returns what tells whether it has ended; a command that has not in that time
+// is killed, unless the time is 0.
+func Over(cmd *exec.Cmd) func(time.Duration) bool {
+	done := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(done)
+	}()
+	return func(limit time.Duration) bool {
+		select {
+		case <-done:
+			return true
+		case <-time.After(limit):
+			if limit > 0 {
+				_ = cmd.Process.Kill()
+			}
+			return false
+		}
+	}
+}
+
 // Case is one command line of an engine and what a user sees of it.
 type Case struct {
 	Args   string // split like a shell does, without expansions

@@ -23,15 +23,14 @@ func TestKilledShimLeavesNothing(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		hangs := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
-		engines.Eventually(t, name+" has a shim", func() bool { return len(processes("containerd-shim")) > 0 })
+		over := engines.Over(cmd) // docker says that the container has failed, or not if it was over
+		engines.Eventually(t, name+" has a shim", func() bool { return len(processes("containerd-shim")) > 0 || over(0) })
 		time.Sleep(time.Duration(rand.Intn(250)) * time.Millisecond) // the moment is what is random
 		for _, pid := range processes("containerd-shim") {
 			engines.Kill(t, pid)
 		}
-		_ = cmd.Wait() // docker says that the container has failed, or not if it was over
-		if !hangs.Stop() {
-			t.Errorf("docker run of %s did not end", name)
+		if !over(time.Minute) {
+			t.Errorf("docker run of %s does not end", name)
 		}
 		docker(t, "rm", "-f", name)
 		nothingLeft(t)

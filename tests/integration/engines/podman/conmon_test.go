@@ -23,16 +23,19 @@ func TestKilledConmonLeavesWhatDeleteRemoves(t *testing.T) {
 		kept := 0
 		for i := range engines.Kills(t) {
 			name := fmt.Sprintf("k%d", i)
-			cmd := e.podman("run", "-d", "--network", "none", "--name", name, "img", "sleep", "0.1")
+			cmd := e.podman("run", "-d", "--network", "none", "--name", name, "img", "sleep", "0.2")
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			engines.Eventually(e.t, name+" has a conmon", func() bool { return len(conmons(name)) > 0 })
-			time.Sleep(time.Duration(rand.Intn(250)) * time.Millisecond) // the moment is what is random
+			over := engines.Over(cmd) // podman may have lost its container
+			engines.Eventually(e.t, name+" has a conmon", func() bool { return len(conmons(name)) > 0 || over(0) })
+			time.Sleep(time.Duration(rand.Intn(350)) * time.Millisecond) // the moment is what is random
 			for _, pid := range conmons(name) {
 				engines.Kill(t, pid)
 			}
-			_ = cmd.Wait() // podman may have lost its container
+			if !over(time.Minute) {
+				t.Errorf("podman run of %s does not end", name)
+			}
 			// The first rm of a container that ended meanwhile finds that it is not running, says so and fails.
 			if engines.Run(e.t, e.podman("rm", "-f", "-i", "-t", "0", name)).Code != 0 {
 				e.must("rm", "-f", "-i", "-t", "0", name)
