@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -170,18 +171,21 @@ func Must(t *testing.T, args ...string) string {
 
 // Shims are the processes of shims in this mount namespace: no other test has one there.
 func Shims() []int {
+	return processes("/usr/bin/containerd-shim-*", filepath.Dir(engines.Zbox())+"/containerd-shim-*")
+}
+
+// processes are those of this mount namespace whose program's path matches one of the patterns.
+func processes(patterns ...string) []int {
 	var found []int
 	own, _ := os.Readlink("/proc/self/ns/mnt")
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
-		cmdline, _ := os.ReadFile(dir + "/cmdline") // empty for what has ended
-		program, _, _ := strings.Cut(string(cmdline), "\x00")
+		program, _ := os.Readlink(dir + "/exe") // empty for what has ended
 		ns, _ := os.Readlink(dir + "/ns/mnt")
-		if ns == own && strings.HasPrefix(filepath.Base(program), "containerd-shim-") {
-			var pid int
-			if _, err := fmt.Sscanf(dir, "/proc/%d", &pid); err == nil {
-				found = append(found, pid)
-			}
+		matches := func(pattern string) bool { ok, _ := filepath.Match(pattern, program); return ok }
+		if ns == own && slices.ContainsFunc(patterns, matches) {
+			pid, _ := strconv.Atoi(filepath.Base(dir)) // the pattern says that it is a number
+			found = append(found, pid)
 		}
 	}
 	return found

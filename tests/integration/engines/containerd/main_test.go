@@ -26,19 +26,27 @@ func TestMain(m *testing.M) {
 }
 
 // ways are the shims that containerd runs containers with, as flags of "ctr run".
-var ways = []struct {
-	shim  string
-	flags []string
-}{
-	{"stock", []string{"--runc-binary", engines.Zbox()}},
-	{"own", []string{"--runtime", "io.containerd.zbox.v2"}},
+var ways = []way{
+	{shim: "stock", flags: []string{"--runc-binary", engines.Zbox()}, leavesSocket: true},
+	{shim: "own", flags: []string{"--runtime", "io.containerd.zbox.v2"}},
+}
+
+type way struct {
+	shim         string
+	flags        []string
+	leavesSocket bool // when it is killed, whatever the runtime
 }
 
 // forEachShim runs the test with every shim, and fails it if anything of its containers stays. run is "run" with the shim's flags.
 func forEachShim(t *testing.T, test func(t *testing.T, run []string)) {
 	t.Helper()
-	for _, way := range ways {
-		t.Run(way.shim, func(t *testing.T) {
+	forEachWay(t, func(t *testing.T, w way) { test(t, append([]string{"run"}, w.flags...)) })
+}
+
+func forEachWay(t *testing.T, test func(t *testing.T, w way)) {
+	t.Helper()
+	for _, w := range ways {
+		t.Run(w.shim, func(t *testing.T) {
 			before := len(daemon.Log())
 			t.Cleanup(func() {
 				removeAll(t)
@@ -47,7 +55,7 @@ func forEachShim(t *testing.T, test func(t *testing.T, run []string)) {
 					t.Logf("containerd: %s", Complaints(daemon.Log()[before:]))
 				}
 			})
-			test(t, append([]string{"run"}, way.flags...))
+			test(t, w)
 		})
 	}
 }

@@ -17,15 +17,19 @@ import (
 	"github.com/bxrne/zbox/tests/integration/engines"
 )
 
-// removeAll ends and removes all containers.
+// removeAll ends and removes all containers. What containerd removes at the same time is no error: that nothing is left is.
 func removeAll(t *testing.T) {
 	t.Helper()
-	for id := range strings.FieldsSeq(Must(t, "tasks", "ls", "-q")) {
-		Must(t, "tasks", "rm", "-f", id)
-	}
-	for id := range strings.FieldsSeq(Must(t, "containers", "ls", "-q")) {
-		Must(t, "containers", "rm", id)
-	}
+	engines.Eventually(t, "all containers are removed", func() bool {
+		for id := range strings.FieldsSeq(Must(t, "tasks", "ls", "-q")) {
+			Run(t, "tasks", "rm", "-f", id)
+		}
+		ids := Must(t, "containers", "ls", "-q")
+		for id := range strings.FieldsSeq(ids) {
+			Run(t, "containers", "rm", id)
+		}
+		return ids == ""
+	})
 }
 
 // with is a command line without changing the one that it begins with.

@@ -1,0 +1,136 @@
+//go:build engines
+
+package containerd
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bxrne/zbox/tests/integration/engines"
+)
+
+// limits are files of a container's cgroup, below its hierarchy on cgroup v1 and below the cgroup on v2.
+func limits(t *testing.T, v1, v2 map[string]string) {
+	t.Helper()
+	files := v1
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		files = v2
+	}
+	for file, want := range files {
+		text, err := os.ReadFile(filepath.Join("/sys/fs/cgroup", strings.ReplaceAll(file, "CGROUP", Namespace+"/limited")))
+		if err != nil || strings.TrimSpace(string(text)) != want {
+			t.Errorf("%s: %q (%v), want %s", file, text, err, want)
+		}
+	}
+}
+
+func TestLimitsAndMetrics(t *testing.T) {
+	forEachShim(t, func(t *testing.T, run []string) {
+		Must(t, with(run, "-d", "--memory-limit", "33554432", "--cpu-quota", "50000", "--cpu-period", "100000", "--cpu-shares", "512",
+			Image, "limited", "sleep", "1000")...)
+		limits(t, map[string]string{
+			"memory/CGROUP/memory.limit_in_bytes": "33554432", "cpu/CGROUP/cpu.cfs_quota_us": "50000", "cpu/CGROUP/cpu.shares": "512",
+		}, map[string]string{"CGROUP/memory.max": "33554432", "CGROUP/cpu.max": "50000 100000", "CGROUP/cpu.weight": "59"})
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, []byte(Must(t, "tasks", "metrics", "--format", "json", "limited"))); err != nil {
+			t.Fatal(err)
+		}
+		text := compact.String()
+		if !strings.Contains(text, `"usage_limit":33554432`) && !strings.Contains(text, `"limit":33554432`) {
+			t.Errorf("metrics without the memory limit: %s", text)
+		}
+		if !strings.Contains(text, `"pids":{"current":1`) {
+			t.Errorf("metrics without the one process: %s", text)
+		}
+	})
+}
+
+// events begins to collect containerd's events, which the returned function ends and returns, a line each.
+func events(t *testing.T) func() []string {
+	t.Helper()
+	var out lockedBuffer
+	cmd := Ctr("events")
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	// Its subscription is there when it shows an event.
+	engines.Eventually(t, "ctr events shows events", func() bool {
+		Must(t, "namespaces", "label", Namespace, "test=events")
+		return out.String() != ""
+	})
+	return func() []string {
+		_ = cmd.Process.Signal(unix.SIGKILL)
+		_ = cmd.Wait()
+		return strings.Split(out.String(), "\n")
+	}
+}
+
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// about counts the events of a topic and container.
+func about(events []string, topic, id string) int {
+	n := 0
+	for _, event := range events {
+		if strings.Contains(event, topic+" {") && strings.Contains(event, `"container_id":"`+id+`"`) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestOutOfMemory(t *testing.T) {
+	forEachShim(t, func(t *testing.T, run []string) {
+		stop := events(t)
+		res := Run(t, with(run, "--rm", "--memory-limit", "16777216", Image, "oom", "dd", "if=/dev/zero", "of=/dev/null", "bs=64M")...)
+		if res.Code != 137 {
+			t.Errorf("exit %d, want 137: %s%s", res.Code, res.Stdout, res.Stderr)
+		}
+		if seen := stop(); about(seen, "/tasks/oom", "oom") == 0 {
+			t.Errorf("no OOM event among %q", seen)
+		}
+	})
+}
+
+func TestEventsOfALife(t *testing.T) {
+	forEachShim(t, func(t *testing.T, run []string) {
+		stop := events(t)
+		Must(t, with(run, "-d", Image, "life", "sleep", "1000")...)
+		Must(t, "tasks", "exec", "--exec-id", "e", "life", "true")
+		Must(t, "tasks", "pause", "life")
+		Must(t, "tasks", "resume", "life")
+		Must(t, "tasks", "rm", "-f", "life")
+		seen := stop()
+		for topic, want := range map[string]int{
+			"/tasks/create": 1, "/tasks/start": 1, "/tasks/exec-added": 1, "/tasks/exec-started": 1, "/tasks/paused": 1, "/tasks/resumed": 1,
+			"/tasks/exit":   2, // of the container and of the exec
+			"/tasks/delete": 1,
+		} {
+			if n := about(seen, topic, "life"); n != want {
+				t.Errorf("%d events %s, want %d, among %q", n, topic, want, seen)
+			}
+		}
+	})
+}
