@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -265,33 +264,5 @@ func TestSystemdScopeWithALimitThatCannotBeAppliedIsStopped(t *testing.T) {
 	}
 	if c.Exists() {
 		t.Error("the scope is left")
-	}
-}
-
-// TestSystemdScopeOfAUser is for a user with a session: ZBOX_TEST_CGROUP_VIEW=v2 cgroup.test -test.run OfAUser.
-func TestSystemdScopeOfAUser(t *testing.T) {
-	if !systemd.IsRunningSystemd() || os.Geteuid() == 0 {
-		t.Skip("needs a user's systemd session")
-	}
-	c := create(t, Config{
-		Driver: Systemd, Rootless: true,
-		Resources: &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(64 << 20))}},
-	})
-	sleeper(t, c)
-	if got := read(t, c, "memory", "memory.max"); got != "67108864" {
-		t.Errorf("memory.max %s", got)
-	}
-	if want := "/user.slice/zbox-" + c.Saved().Name + ".scope"; !strings.HasSuffix(c.Path(), want) {
-		t.Errorf("path %s does not end in %s", c.Path(), want)
-	}
-	again, err := Load(c.Saved())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := again.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	if err := again.Destroy(); err != nil {
-		t.Fatal(err)
 	}
 }
