@@ -68,6 +68,9 @@ func TestPs(t *testing.T) {
 	if !strings.Contains(table, "PID") || !strings.Contains(table, "sleep 1007") || strings.Count(table, "\n") != 3 {
 		t.Errorf("table\n%s", table)
 	}
+	if full := r.Must("ps", c.ID); !strings.HasPrefix(full, "UID ") || !strings.Contains(full, "sleep 1007") {
+		t.Errorf("table without options\n%s", full)
+	}
 }
 
 func TestFeaturesDocument(t *testing.T) {
