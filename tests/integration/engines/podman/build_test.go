@@ -34,7 +34,7 @@ func TestBuild(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := strings.Count("\n"+string(argv), "\ncreate "); n != 2 {
+		if n := strings.Count(string(argv), "create --bundle "); n != 2 {
 			e.t.Errorf("the runtime was called to create %d containers, want 2:\n%s", n, argv)
 		}
 		e.must("rmi", "built")
