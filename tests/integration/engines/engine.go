@@ -264,7 +264,7 @@ func NothingLeft(t *testing.T, list func() *exec.Cmd) {
 		}
 		for _, dir := range cgroups() {
 			if !slices.Contains(others, dir) {
-				left = append(left, dir)
+				left = append(left, dir+members(dir))
 			}
 		}
 		mounts, _ := os.ReadFile("/proc/self/mountinfo")
@@ -280,17 +280,29 @@ func NothingLeft(t *testing.T, list func() *exec.Cmd) {
 	}
 }
 
-// cgroups are those that carry the id of a container.
+// cgroups are those of podman and docker that carry the id of a container.
 func cgroups() []string {
 	var found []string
 	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
+		engine := strings.Contains(path, "libpod") || strings.Contains(path, "/docker")
 		podOfRunc := !IsZbox() && filepath.Base(filepath.Dir(path)) == "libpod_parent" && len(d.Name()) == 64 // runc leaves some of them
-		if err == nil && d.IsDir() && hasID(d.Name()) && !podOfRunc {
+		if err == nil && d.IsDir() && engine && hasID(d.Name()) && !podOfRunc {
 			found = append(found, path)
 		}
 		return nil // a cgroup of somebody else may go away under the walk
 	})
 	return found
+}
+
+// members names the processes in a cgroup.
+func members(dir string) string {
+	pids, _ := os.ReadFile(dir + "/cgroup.procs")
+	text := ""
+	for pid := range strings.FieldsSeq(string(pids)) {
+		args, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+		text += fmt.Sprintf(" with %q", strings.ReplaceAll(string(args), "\x00", " "))
+	}
+	return text
 }
 
 // hasID reports whether the name has the 64 hexadecimal digits of an id in it.
