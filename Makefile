@@ -114,6 +114,7 @@ vm-engines: build ## run podman and docker with zbox there, beside runc and crun
 engines: $(ZBOX_BUILT) ## run podman, docker and containerd with zbox; needs root
 	@tools/deps.sh engines
 	RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS) engines' -count=1 -p 1 -timeout 30m ./tests/integration/engines/...
+	cd tests/integration/engines/cri && RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS) engines' -count=1 -timeout 10m ./...
 
 .PHONY: engines-test
 engines-test: ## the same with 500 containers in each engine, and 200 kills of what watches them
@@ -145,10 +146,12 @@ fuzz: ## fuzz every Go fuzz target and the stage's decoder, FUZZTIME (30s) each
 .PHONY: check
 check: lint generated spelling shell c-format size ## run every check that CI runs
 	go mod tidy -diff
+	cd tests/integration/engines/cri && go mod tidy -diff
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT)
 	go vet -tags '$(TEST_TAGS) engines' ./...
+	cd tests/integration/engines/cri && go vet -tags '$(TEST_TAGS) engines' ./...
 	$(GOLANGCI_LINT) fmt --diff
 	$(GOLANGCI_LINT) run
 
