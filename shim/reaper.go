@@ -133,8 +133,12 @@ func (c *child) forget() {
 	c.reaper.reapOrphans()
 }
 
+// readable asks again when a signal comes in between: poll(2) is interrupted also when it is not to wait.
 func readable(fd int) bool {
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	n, err := unix.Poll(fds, 0)
+	for errors.Is(err, unix.EINTR) {
+		n, err = unix.Poll(fds, 0)
+	}
 	return err != nil || n > 0
 }

@@ -113,11 +113,11 @@ func (d *Daemon) Log() string {
 	return string(text)
 }
 
-// Complaints are the lines of a log that are more than information.
+// Complaints are the lines of a log that are more than information and than the end of a shim, which is a warning in containerd 1.6.
 func Complaints(log string) string {
 	var found []string
 	for line := range strings.Lines(log) {
-		if !strings.Contains(line, " level=info ") {
+		if !strings.Contains(line, " level=info ") && !strings.Contains(line, "cleaning up after shim disconnected") {
 			found = append(found, line)
 		}
 	}
