@@ -73,17 +73,19 @@ func (s *sandbox) run(c *cli.Context) error {
 		return fmt.Errorf("making the bundle: %w", err)
 	}
 	s.options.Bundle = filepath.Join(dir.path, "bundle")
-	o, err := bundleOptions(c, s.cfg)
-	if err == nil {
-		err = writeBundle(s.cfg, s.options.Bundle, s.args, o, s.report)
-	}
 	var lock *os.File
-	if err == nil {
+	s.options.Prepare = func() error {
+		o, err := bundleOptions(c, s.cfg)
+		if err != nil {
+			return err
+		}
+		if err := writeBundle(s.cfg, s.options.Bundle, s.args, o, s.report); err != nil {
+			return err
+		}
 		lock, err = lockPersist(s.cfg)
+		return err
 	}
-	if err == nil {
-		err = s.live(detached(c))
-	}
+	err = s.live(detached(c))
 	lock.Close() // of none, too
 	// What is kept goes with `zbox delete`.
 	if _, lerr := s.rt.Load(s.id); !s.keep || errors.Is(lerr, libzbox.ErrNotExist) {

@@ -204,6 +204,11 @@ func (r *Runtime) launch(id string, o CreateOptions, wait bool) (*Container, *Pr
 		return nil, nil, err
 	}
 	defer l.discard()
+	if o.Prepare != nil {
+		if err := o.Prepare(); err != nil {
+			return nil, nil, err
+		}
+	}
 	d, err := r.draft(id, o, wait)
 	if err != nil {
 		if r.exists(id) { // made meanwhile: what is wrong with the draft is that container's cgroup

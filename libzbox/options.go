@@ -62,6 +62,8 @@ type CreateOptions struct {
 	DieWithParent bool
 	// LenientLimits makes limits that cannot be applied without privileges warnings. Without it they are errors.
 	LenientLimits bool
+	// Prepare, if there is one, makes the bundle: it is called before anything of it is read, while the stage starts.
+	Prepare func() error
 	// Meanwhile, if there is one, is called while the container is prepared, and has returned before the first side effect.
 	Meanwhile func()
 	// ConsoleSize is the size of a terminal for which the configuration names none, in characters; nil leaves it at 0 by 0.

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/bxrne/zbox/spec/oneshot"
 )
 
 // The names of a bundle: two of runtime-spec, bundle.md, and one of ours.
@@ -54,7 +56,7 @@ func (c *Config) Bundle(dir string, args []string, o Options) (warnings []string
 	if c.Init {
 		b.init = o.InitProgram
 	}
-	if err := b.write(s, p.layers, c.skeletonOf(p, o)); err != nil {
+	if err := b.write(s, p.layers, c.skeletonOf(p, o), o); err != nil {
 		b.remove(dir)
 		return nil, fmt.Errorf("writing the bundle: %w", err)
 	}
@@ -177,7 +179,7 @@ func (b *bundle) letIn(dir string) error {
 }
 
 // write makes the rootfs and then config.json, so that a bundle with a config.json is complete.
-func (b *bundle) write(s *specs.Spec, l layers, skeleton []entry) error {
+func (b *bundle) write(s *specs.Spec, l layers, skeleton []entry, o Options) error {
 	if err := b.root.Mkdir(rootfsDir, 0o755); err != nil {
 		return err
 	}
@@ -204,11 +206,15 @@ func (b *bundle) write(s *specs.Spec, l layers, skeleton []entry) error {
 			return err
 		}
 	}
+	dense, err := oneshot.Marshal(s) // not json.Marshal, which takes a millisecond for its first value of a type
+	if err != nil {
+		return err
+	}
+	if !o.Portable { // nobody reads it
+		return writeFile(b.root, configFile, dense, 0o600)
+	}
 	var text bytes.Buffer
-	enc := json.NewEncoder(&text)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "\t")
-	if err := enc.Encode(s); err != nil {
+	if err := json.Indent(&text, append(dense, '\n'), "", "\t"); err != nil {
 		return err
 	}
 	return writeFile(b.root, configFile, text.Bytes(), 0o600)

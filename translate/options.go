@@ -42,7 +42,7 @@ type Options struct {
 	Kernel Kernel
 	// CgroupV2: the controllers are on cgroup v2. Only there can the out-of-memory killer end the sandbox as a whole.
 	CgroupV2 bool
-	// Portable asks for warnings of what other runtimes will do otherwise.
+	// Portable asks for a bundle that people read, and for warnings of what other runtimes will do otherwise.
 	Portable bool
 	// InitProgram is what a sandbox with an init has as its process 1: a static program that takes the program and its arguments.
 	InitProgram []byte
