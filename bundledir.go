@@ -15,11 +15,15 @@ import (
 // cleans up there would take the root of a sandbox that runs for long.
 const bundleDirs = ".bundles"
 
+// rootsDir is the directory beside it with what they have in common.
+const rootsDir = ".roots"
+
 // bundleDir is the directory of one sandbox's bundle. It is locked for as long as zbox lives, so that a later zbox can tell one that was
 // left behind by a kill -9.
 type bundleDir struct {
-	path string
-	lock *os.File
+	path  string
+	roots string // of translate.Roots
+	lock  *os.File
 }
 
 // keptFile in the directory of a bundle says that the container is there until somebody deletes it.
@@ -31,8 +35,12 @@ func makeBundleDir(c *cli.Context, rt *libzbox.Runtime, id string, kept bool) (*
 	if err != nil {
 		return nil, err
 	}
-	home := filepath.Join(o.Root, bundleDirs)
-	if err := makeRoot(o.Root); err != nil {
+	root, err := filepath.Abs(o.Root)
+	if err != nil {
+		return nil, err
+	}
+	home := filepath.Join(root, bundleDirs)
+	if err := makeRoot(root); err != nil {
 		return nil, err
 	}
 	if err := os.Mkdir(home, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
@@ -45,7 +53,7 @@ func makeBundleDir(c *cli.Context, rt *libzbox.Runtime, id string, kept bool) (*
 	}
 	defer all.Close()
 	sweep(rt, home)
-	dir := &bundleDir{path: filepath.Join(home, id)}
+	dir := &bundleDir{path: filepath.Join(home, id), roots: filepath.Join(root, rootsDir)}
 	if err := os.Mkdir(dir.path, 0o700); err != nil {
 		if _, lerr := rt.Load(id); errors.Is(err, os.ErrExist) && lerr == nil {
 			err = libzbox.ErrExist

@@ -73,12 +73,18 @@ func (s *sandbox) run(c *cli.Context) error {
 		return fmt.Errorf("making the bundle: %w", err)
 	}
 	s.options.Bundle = filepath.Join(dir.path, "bundle")
+	var roots *translate.Roots // what stays behind zbox has a root file system of its own
+	if !s.keep {
+		roots = &translate.Roots{Dir: dir.roots}
+		defer roots.Close()
+	}
 	var lock *os.File
 	s.options.Prepare = func() error {
 		o, err := bundleOptions(c, s.cfg)
 		if err != nil {
 			return err
 		}
+		o.Roots = roots
 		if err := writeBundle(s.cfg, s.options.Bundle, s.args, o, s.report); err != nil {
 			return err
 		}

@@ -41,6 +41,12 @@ func (c *Config) Bundle(dir string, args []string, o Options) (warnings []string
 			return nil, err
 		}
 	}
+	content := rootfsOf(p.layers, c.skeletonOf(p, o))
+	if o.Roots != nil && !p.layers.flat {
+		if o.rootfs, err = c.keptRootfs(content, o); err != nil {
+			return nil, fmt.Errorf("preparing the root file system: %w", err)
+		}
+	}
 	s, warnings, err := c.spec(args, o, p)
 	if err != nil {
 		return nil, err
@@ -48,7 +54,7 @@ func (c *Config) Bundle(dir string, args []string, o Options) (warnings []string
 	if c.Init && len(o.InitProgram) == 0 {
 		return nil, c.locate(wrong("init", "this zbox has no program for it"))
 	}
-	b, err := openBundle(dir, s)
+	b, err := openBundle(dir, idMaps{uids: s.Linux.UIDMappings, gids: s.Linux.GIDMappings})
 	if err != nil {
 		return nil, fmt.Errorf("making the bundle: %w", err)
 	}
@@ -56,7 +62,13 @@ func (c *Config) Bundle(dir string, args []string, o Options) (warnings []string
 	if c.Init {
 		b.init = o.InitProgram
 	}
-	if err := b.write(s, p.layers, c.skeletonOf(p, o), o); err != nil {
+	if o.rootfs == "" {
+		err = b.writeRootfs(content)
+	}
+	if err == nil {
+		err = b.writeConfig(s, o)
+	}
+	if err != nil {
 		b.remove(dir)
 		return nil, fmt.Errorf("writing the bundle: %w", err)
 	}
@@ -135,10 +147,10 @@ type bundle struct {
 	madeDir, madeRootfs, madeInit bool
 }
 
-func openBundle(dir string, s *specs.Spec) (*bundle, error) {
-	b := &bundle{dirs: map[string]*os.Root{}, uid: -1, gid: -1, ids: idMaps{uids: s.Linux.UIDMappings, gids: s.Linux.GIDMappings}}
-	if ids := s.Linux.UIDMappings[0]; ids.Size > 1 {
-		b.uid, b.gid = int(ids.HostID), int(s.Linux.GIDMappings[0].HostID)
+func openBundle(dir string, ids idMaps) (*bundle, error) {
+	b := &bundle{dirs: map[string]*os.Root{}, uid: -1, gid: -1, ids: ids}
+	if ids.uids[0].Size > 1 {
+		b.uid, b.gid = int(ids.uids[0].HostID), int(ids.gids[0].HostID)
 	}
 	err := os.Mkdir(dir, 0o700)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
@@ -178,8 +190,17 @@ func (b *bundle) letIn(dir string) error {
 	return nil
 }
 
-// write makes the rootfs and then config.json, so that a bundle with a config.json is complete.
-func (b *bundle) write(s *specs.Spec, l layers, skeleton []entry, o Options) error {
+// rootfsOf is the content of a bundle's rootfs, each directory before what is in it.
+func rootfsOf(l layers, skeleton []entry) []entry {
+	all := l.entries()
+	for _, e := range skeleton {
+		e.path = path.Join(l.skeleton(), e.path)
+		all = append(all, e)
+	}
+	return all
+}
+
+func (b *bundle) writeRootfs(content []entry) error {
 	if err := b.root.Mkdir(rootfsDir, 0o755); err != nil {
 		return err
 	}
@@ -187,16 +208,16 @@ func (b *bundle) write(s *specs.Spec, l layers, skeleton []entry, o Options) err
 	if err := b.adopt(b.root, rootfsDir, entry{}, 0o755); err != nil {
 		return err
 	}
-	for _, e := range l.entries() {
+	for _, e := range content {
 		if err := b.writeEntry(rootfsDir, e); err != nil {
 			return err
 		}
 	}
-	for _, e := range skeleton {
-		if err := b.writeEntry(path.Join(rootfsDir, l.skeleton()), e); err != nil {
-			return err
-		}
-	}
+	return nil
+}
+
+// writeConfig comes last, so that a bundle with a config.json is complete.
+func (b *bundle) writeConfig(s *specs.Spec, o Options) error {
 	if b.init != nil {
 		if err := writeFile(b.root, initFile, b.init, 0o755); err != nil {
 			return err
@@ -232,7 +253,10 @@ func (b *bundle) writeEntry(dir string, e entry) error {
 	case fs.ModeDir:
 		err = in.Mkdir(last, perm.Perm())
 	case fs.ModeSymlink:
-		return in.Symlink(e.content, last)
+		if err := in.Symlink(e.content, last); err != nil {
+			return err
+		}
+		return b.own(in, last, e)
 	default:
 		err = writeFile(in, last, []byte(e.content), perm.Perm())
 	}
@@ -285,12 +309,17 @@ func writeFile(in *os.Root, name string, content []byte, perm fs.FileMode) error
 
 // adopt gives what was just made to a user of the sandbox, whatever the umask.
 func (b *bundle) adopt(in *os.Root, name string, e entry, perm fs.FileMode) error {
-	if b.uid >= 0 {
-		if err := in.Lchown(name, int(hostID(b.ids.uids, e.uid)), int(hostID(b.ids.gids, e.gid))); err != nil {
-			return err
-		}
+	if err := b.own(in, name, e); err != nil {
+		return err
 	}
 	return in.Chmod(name, perm)
+}
+
+func (b *bundle) own(in *os.Root, name string, e entry) error {
+	if b.uid < 0 {
+		return nil
+	}
+	return in.Lchown(name, int(hostID(b.ids.uids, e.uid)), int(hostID(b.ids.gids, e.gid)))
 }
 
 // remove takes back what was made; what cannot be removed stays.

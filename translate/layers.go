@@ -66,7 +66,10 @@ func (c *Config) layerMounts(l layers, o Options) (out []specs.Mount, warnings [
 	if l.flat {
 		return nil, nil
 	}
-	rootfs := filepath.Join(o.dir, rootfsDir)
+	rootfs := o.rootfs
+	if rootfs == "" {
+		rootfs = filepath.Join(o.dir, rootfsDir)
+	}
 	lower := []string{filepath.Join(rootfs, skeletonLayer)}
 	if l.base != nil {
 		m := bindMount(l.base.dir, "/"+baseLayer, "bind")

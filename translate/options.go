@@ -53,7 +53,11 @@ type Options struct {
 	// Arch is the GOARCH of the programs inside; "" is that of zbox.
 	Arch string
 
-	dir string // the bundle's, an absolute path
+	// Roots are the root file systems that sandboxes share; nil makes one in the bundle.
+	Roots *Roots
+
+	dir    string // the bundle's, an absolute path
+	rootfs string // an absolute path; "" is in the bundle
 }
 
 // HostOptions reads the options off the machine: the effective ids, /etc/subuid and /etc/subgid, the cgroup version.

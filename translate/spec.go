@@ -1,6 +1,7 @@
 package translate
 
 import (
+	"cmp"
 	"path/filepath"
 	"slices"
 
@@ -45,7 +46,7 @@ func (c *Config) spec(args []string, o Options, p *parts) (*specs.Spec, []string
 	s := &specs.Spec{
 		Version:  bundleVersion,
 		Process:  c.process(args, o),
-		Root:     &specs.Root{Path: rootfsDir, Readonly: c.ReadonlyRoot},
+		Root:     &specs.Root{Path: cmp.Or(o.rootfs, rootfsDir), Readonly: c.ReadonlyRoot},
 		Hostname: c.hostname(),
 		Mounts:   mounts,
 		Linux: &specs.Linux{

@@ -155,6 +155,9 @@ func leftState(root string) []string {
 		if left, err := os.ReadDir(filepath.Join(root, ".bundles")); e.Name() == ".bundles" && err == nil && len(left) == 0 {
 			continue // the directory of the sandboxes' bundles stays
 		}
+		if left, err := filepath.Glob(filepath.Join(root, ".roots/new-*")); e.Name() == ".roots" && err == nil && len(left) == 0 {
+			continue // the finished ones are kept
+		}
 		if !strings.Contains(e.Name(), "cache") && !strings.Contains(e.Name(), "seccomp") {
 			found = append(found, "state: "+filepath.Join(root, e.Name()))
 		}
