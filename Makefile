@@ -135,6 +135,11 @@ bench-podman: build ## measure podman with zbox beside podman with runc; needs r
 	@tools/deps.sh engines
 	bench/podman.sh
 
+.PHONY: bench-containerd
+bench-containerd: build ## measure containerd with the own shim beside the stock shim with zbox and with runc; needs root
+	@tools/deps.sh engines
+	bench/containerd.sh
+
 .PHONY: fuzz
 fuzz: ## fuzz every Go fuzz target and the stage's decoder, FUZZTIME (30s) each
 	@tools/deps.sh fuzz
