@@ -117,10 +117,26 @@ func begin(e *engine) *engine {
 	}
 	e.t.Cleanup(func() {
 		e.must("pod", "rm", "-f", "-a", "-t", "0")
-		e.must("rm", "-f", "-a", "-t", "0")
+		e.removeAll()
 		e.nothingLeft()
 	})
 	return e
+}
+
+// removeAll removes all containers. podman 4.3 can find the /dev/shm of one busy that its own clean-up process is about to unmount.
+func (e *engine) removeAll() {
+	e.t.Helper()
+	var res engines.Result
+	engines.Eventually(e.t, "podman removes all containers", func() bool {
+		res = engines.Run(e.t, e.podman("rm", "-f", "-a", "-t", "0"))
+		if res.Code != 0 {
+			e.t.Logf("podman rm: exit %d: %s", res.Code, res.Stderr)
+		}
+		return res.Code == 0 || !strings.Contains(res.Stderr, "device or resource busy")
+	})
+	if res.Code != 0 {
+		e.t.Fatalf("podman rm: exit %d: %s", res.Code, res.Stderr)
+	}
 }
 
 // podman prepares a call of podman.
