@@ -80,7 +80,11 @@ func TestEnginesCommandLines(t *testing.T) {
 			process := filepath.Join(t.TempDir(), "process.json")
 			writeText(t, process, `{"args":["/bin/sleep","1008"],"cwd":"/","env":["PATH=/bin"]}`)
 			limits, short := filepath.Join(t.TempDir(), "limits.json"), filepath.Join(t.TempDir(), "true.json")
-			writeText(t, limits, `{"cpu":{"shares":256}}`)
+			resources := `{"cpu":{"shares":256}}`
+			if CgroupV2() && !hasControllers() {
+				resources = `{}` // the v2 view of a hybrid machine can limit nothing
+			}
+			writeText(t, limits, resources)
 			writeText(t, short, `{"args":["/bin/true"],"cwd":"/","env":["PATH=/bin"]}`)
 			fill := strings.NewReplacer("LIMITS", limits, "TRUE", short, "ROOT", r.Root, "BUNDLE", b.Dir, "PROCESS", process, "PID2", filepath.Join(t.TempDir(), "pid2"),
 				"PID", filepath.Join(t.TempDir(), "pid"), "LOG", filepath.Join(t.TempDir(), "log"), "ID", id)
@@ -93,7 +97,7 @@ func TestEnginesCommandLines(t *testing.T) {
 					}
 				}
 				cmd := exec.Command(r.Path, args...)
-				cmd.Stdin = strings.NewReader(`{"cpu":{"shares":512}}`) // what update reads
+				cmd.Stdin = strings.NewReader(resources) // what update reads
 				if res := r.doReaping(cmd); res.Code != 0 {
 					t.Fatalf("%s: %v: exit %d, stderr %s", call.name, args, res.Code, res.Stderr)
 				}
