@@ -206,7 +206,6 @@ func TestCreateRefuses(t *testing.T) {
 			l.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux, Flags: []specs.LinuxPersonalityFlag{"X"}}
 		}), "linux.personality.flags: the spec defines none"},
 		{"AppArmor without AppArmor", process(func(p *specs.Process) { p.ApparmorProfile = "p" }), "process.apparmorProfile: AppArmor is not enabled on this host"},
-		{"mount label without SELinux", linux(func(l *specs.Linux) { l.MountLabel = "l" }), "linux.mountLabel: SELinux is not enabled on this host"},
 		{"SELinux without SELinux", process(func(p *specs.Process) { p.SelinuxLabel = "l" }), "process.selinuxLabel: SELinux is not enabled on this host"},
 		{
 			"unknown rlimit", process(func(p *specs.Process) { p.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_FUN"}} }),

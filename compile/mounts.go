@@ -41,7 +41,7 @@ func (c *compiler) hostOpens() bool {
 // decideMounts turns mounts[] into steps, in the listed order (config.md, "Mounts").
 func (c *compiler) decideMounts() error {
 	if c.spec.Linux.MountLabel != "" && !c.req.Facts.SELinux {
-		return errors.New("linux.mountLabel: SELinux is not enabled on this host")
+		c.warn("linux.mountLabel: SELinux is not enabled on this host; the mounts have no labels")
 	}
 	for i, m := range c.spec.Mounts {
 		origin := fmt.Sprintf("mounts[%d]", i)
@@ -158,7 +158,7 @@ func (c *compiler) delayReadOnly(origin string, step *plan.Mount) {
 // labelOption is the SELinux context of a new filesystem (linux.mountLabel); crun's annotation chooses its kind.
 func (c *compiler) labelOption(fstype string) []string {
 	label := c.spec.Linux.MountLabel
-	if label == "" {
+	if label == "" || !c.req.Facts.SELinux {
 		return nil
 	}
 	kind := "context"
