@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	_ "github.com/bxrne/zbox/arena"
 )
 
 func main() {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 
+	_ "github.com/bxrne/zbox/arena"
 	"github.com/bxrne/zbox/shim"
 )
 
