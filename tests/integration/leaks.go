@@ -19,8 +19,8 @@ func CheckLeaks(t *testing.T, marker, stateRoot string) {
 	t.Helper()
 	before := descriptors()
 	t.Cleanup(func() {
-		// The kernel takes a network namespace apart after its last process is gone.
-		for deadline := time.Now().Add(5 * time.Second); len(leftLinks()) > 0 && time.Now().Before(deadline); {
+		// The kernel takes a network namespace apart after its last process is gone, and an orphan ends when it does.
+		for deadline := time.Now().Add(5 * time.Second); len(leftLinks())+len(dying()) > 0 && time.Now().Before(deadline); {
 			time.Sleep(5 * time.Millisecond)
 		}
 		for _, leak := range leaks(marker, stateRoot, before) {
@@ -54,6 +54,29 @@ func leftProcesses() []string {
 		}
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		found = append(found, fmt.Sprintf("process %d: %q", pid, strings.ReplaceAll(string(cmdline), "\x00", " ")))
+	}
+	return found
+}
+
+// dying lists the test's children that have given up their memory, and are not yet zombies that could be reaped.
+func dying() []int {
+	var found []int
+	for _, pid := range children() {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+		if reaped, _ := unix.Wait4(pid, nil, unix.WNOHANG, nil); err == nil && strings.HasPrefix(string(stat), "0 ") && reaped != pid {
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// Orphans lists the test's living children that have the marker on their command line.
+func Orphans(marker string) []int {
+	var found []int
+	for _, pid := range children() {
+		if cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); strings.Contains(string(cmdline), marker) {
+			found = append(found, pid)
+		}
 	}
 	return found
 }

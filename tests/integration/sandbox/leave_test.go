@@ -318,6 +318,7 @@ func TestRootlessSandboxIsConnectedByAHelper(t *testing.T) {
 				t.Fatal(err)
 			}
 			integration.Eventually(t, "the port is free", func() bool { return w.ask(w.outside, "tcp", "192.0.2.10:8080") == "connection refused" })
+			integration.Eventually(t, "helper and watch are gone", func() bool { return len(integration.Orphans("/.network/")) == 0 })
 			check()
 		})
 	}
