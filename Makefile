@@ -79,10 +79,12 @@ test: ## run all tests: unit, stage, integration on v1, v2 and in the virtual ma
 
 .PHONY: unit
 unit: ## run the Go unit tests
+	@tools/deps.sh test
 	go test -tags '$(TEST_TAGS)' $(UNIT)
 
 .PHONY: stage-test
 stage-test: ## run the C stage's tests, plain and with ASan and UBSan
+	@tools/deps.sh test
 	@$(MAKE) -C nsexec/stage test asan
 
 .PHONY: integration
