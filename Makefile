@@ -164,6 +164,7 @@ lint: $(GOLANGCI_LINT)
 
 .PHONY: generated
 generated:
+	@tools/deps.sh check
 	go generate ./...
 	git diff --exit-code -- nsexec/stage/plan_abi.h
 
