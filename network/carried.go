@@ -1,12 +1,12 @@
 package network
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -25,8 +25,8 @@ func carriedUp(c Config) error {
 	}
 	pidfd := os.NewFile(uintptr(sandbox), "sandbox")
 	defer pidfd.Close()
-	if !c.Access {
-		return errors.New("port_forwards without network_access need root: without privileges, what lets connections in lets them out as well")
+	if !c.Access && c.Privileged {
+		return errors.New("port_forwards without network_access: the capabilities NET_ADMIN and NET_RAW would undo what keeps connections in: leave them out, or run zbox as root")
 	}
 	start, path, err := chooseHelper(c.Path)
 	if err != nil {
@@ -43,7 +43,12 @@ func carriedUp(c Config) error {
 	if err := r.write(c.StateDir); err != nil {
 		return err
 	}
-	err = start(path, c, net)
+	if !c.Access { // before there is a way out
+		err = startShut(c)
+	}
+	if err == nil {
+		err = start(path, c, net)
+	}
 	if err == nil {
 		err = startWatch(c, pidfd)
 	}
@@ -76,10 +81,13 @@ func lookPath(name, path string) string {
 	return ""
 }
 
+// watchCommand is the argument of `zbox network` that is Watch.
+const watchCommand = "watch"
+
 // startWatch starts a process that ends the helper when the sandbox has ended: nobody may come to delete it, and the helper itself would
 // keep the sandbox's network namespace, and the ports of the host, for ever.
 func startWatch(c Config, sandbox *os.File) error {
-	pids, err := helpers(c.StateDir, c.ID)
+	pids, _, err := helpers(c.StateDir, c.ID)
 	if err != nil || len(pids) == 0 {
 		return errors.Join(errors.New("the program that carries the traffic has ended"), err)
 	}
@@ -93,7 +101,7 @@ func startWatch(c Config, sandbox *os.File) error {
 	if err != nil {
 		return fmt.Errorf("finding zbox itself: %w", err)
 	}
-	cmd := exec.Command(self, "network", "watch", helperFile(c.StateDir, c.ID))
+	cmd := exec.Command(self, "network", watchCommand, helperFile(c.StateDir, c.ID))
 	cmd.Env, cmd.Dir = []string{}, "/"
 	cmd.ExtraFiles = []*os.File{sandbox, helper}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -103,31 +111,41 @@ func startWatch(c Config, sandbox *os.File) error {
 	return cmd.Process.Release()
 }
 
-// Watch waits for the end of the sandbox, whose pidfd is descriptor 3, and then ends the helper, descriptor 4.
+// Watch waits for the end of the sandbox, whose pidfd is descriptor 3, and then ends the helper, descriptor 4. It ends when the helper has.
 func Watch() error {
-	fds := []unix.PollFd{{Fd: 3, Events: unix.POLLIN}, {Fd: 4, Events: unix.POLLIN}}
+	sandbox, helper := unix.PollFd{Fd: 3, Events: unix.POLLIN}, unix.PollFd{Fd: 4, Events: unix.POLLIN}
+	fds := []unix.PollFd{helper, sandbox}
 	for {
 		if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
 			return fmt.Errorf("waiting for the sandbox: %w", err)
 		}
-		if fds[1].Revents != 0 {
+		if fds[0].Revents != 0 {
 			return nil
 		}
-		if fds[0].Revents != 0 {
-			return unix.PidfdSendSignal(4, unix.SIGKILL, nil, 0)
+		if len(fds) == 2 && fds[1].Revents != 0 {
+			if err := unix.PidfdSendSignal(4, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+				return err
+			}
+			fds = fds[:1]
 		}
 	}
 }
 
-// carriedDown ends helper and watch.
+// carriedDown ends the helper, and waits for the watch: a helper that the watch has killed cannot be found any more, but holds the host's
+// ports until it is gone.
 func carriedDown(stateDir, id string) error {
-	pids, err := helpers(stateDir, id)
+	pids, watches, err := helpers(stateDir, id)
 	if err != nil {
 		return err
 	}
 	for _, pid := range pids {
-		if err := end(pid); err != nil {
+		if err := end(pid, unix.SIGKILL); err != nil {
 			return fmt.Errorf("ending process %d, which carries the traffic: %w", pid, err)
+		}
+	}
+	for _, pid := range watches {
+		if err := end(pid, 0); err != nil {
+			return fmt.Errorf("waiting for process %d, which watches over what carries the traffic: %w", pid, err)
 		}
 	}
 	for _, suffix := range []string{"", ".sock"} {
@@ -142,33 +160,37 @@ func carriedDown(stateDir, id string) error {
 // could write down a pid.
 func helperFile(stateDir, id string) string { return filepath.Join(stateDir, id+".helper") }
 
-// helpers are the processes of a sandbox's helper and watch.
-func helpers(stateDir, id string) ([]int, error) {
+// helpers are the processes of a sandbox's helper, and of its watch.
+func helpers(stateDir, id string) (pids, watches []int, err error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return nil, fmt.Errorf("looking for the helper: %w", err)
+		return nil, nil, fmt.Errorf("looking for the helper: %w", err)
 	}
 	file := helperFile(stateDir, id)
-	var pids []int
 	for _, e := range entries {
 		var pid int
 		if _, err := fmt.Sscan(e.Name(), &pid); err != nil {
 			continue
 		}
 		// A process that is gone meanwhile has no command line.
-		args, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		for arg := range bytes.SplitSeq(args, []byte{0}) {
-			if pid != os.Getpid() && strings.TrimSuffix(strings.TrimSuffix(string(arg), ".sock"), pastaMark) == file {
-				pids = append(pids, pid)
-				break
-			}
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		args := strings.Split(string(text), "\x00")
+		named := slices.ContainsFunc(args, func(arg string) bool {
+			return strings.TrimSuffix(strings.TrimSuffix(arg, ".sock"), pastaMark) == file
+		})
+		switch {
+		case !named || pid == os.Getpid():
+		case slices.Contains(args, watchCommand):
+			watches = append(watches, pid)
+		default:
+			pids = append(pids, pid)
 		}
 	}
-	return pids, nil
+	return pids, watches, nil
 }
 
-// end kills a process and waits until it is gone. One that is gone already is no error.
-func end(pid int) error {
+// end sends a process a signal, 0 for none, and waits until it is gone, for answerTime. One that is gone already is no error.
+func end(pid int, signal unix.Signal) error {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) {
 		return nil
@@ -177,7 +199,7 @@ func end(pid int) error {
 		return err
 	}
 	defer unix.Close(fd)
-	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+	if err := unix.PidfdSendSignal(fd, signal, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return err
 	}
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}

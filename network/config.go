@@ -18,9 +18,11 @@ type Config struct {
 	// Access: the sandbox may open connections. Otherwise it only answers those that Forwards let in.
 	Access   bool
 	Forwards []Forward
+	// Privileged: the sandbox has CAP_NET_ADMIN or CAP_NET_RAW in its own user namespace.
+	Privileged bool
 	// Nameservers are the resolvers that the sandbox will ask: its own subnet must not hide them.
 	Nameservers []netip.Addr
-	// Path is the list of directories where pasta and slirp4netns are looked for, as in $PATH.
+	// Path is the list of directories where pasta, slirp4netns and nsenter are looked for, as in $PATH.
 	Path string
 }
 

@@ -31,6 +31,8 @@ func startPasta(program string, c Config, net subnet) error {
 		"--config-net", "--quiet", "--ipv4-only", "--no-map-gw", "--ns-ifname", insideName,
 		"--address", net.sandbox().String(), "--netmask", strconv.Itoa(net.Bits()), "--gateway", net.host().String(),
 		"--tcp-ns", "none", "--udp-ns", "none",
+		// Or else pasta would learn it from the first packet that comes out, and nothing would come in before.
+		"--ns-mac-addr", insideAddress,
 		"--userns", "/proc/self/fd/0", "--netns", "/proc/self/fd/1",
 	}
 	args = append(args, pastaPorts("--tcp-ports", "tcp", c.Forwards)...)
@@ -49,6 +51,9 @@ func startPasta(program string, c Config, net subnet) error {
 	}
 	return nil
 }
+
+// insideAddress is a link address for local use (IEEE 802, c. 8.4); nobody but pasta is at the other end.
+const insideAddress = "02:00:00:00:00:01"
 
 // pastaMark makes a helperFile the argv[0] of pasta.
 const pastaMark = ".pasta"

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -142,6 +143,9 @@ func (c *Config) hooks(o Options) *specs.Hooks {
 		for _, a := range c.nameservers(o) {
 			up = append(up, "--nameserver="+a.String())
 		}
+	}
+	if caps := c.capabilities().Bounding; slices.Contains(caps, "CAP_NET_ADMIN") || slices.Contains(caps, "CAP_NET_RAW") {
+		up = append(up, "--privileged")
 	}
 	for _, p := range c.PortForwards {
 		up = append(up, fmt.Sprintf("--forward=%s:%s:%d:%d", p.Protocol, p.Bind, p.Host, p.Sandbox))

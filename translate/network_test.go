@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -50,6 +51,26 @@ func TestSandboxWithoutNetworkHasNoHooks(t *testing.T) {
 	}
 	if got := c.resolvConf(Options{}); got != "# no network\n" {
 		t.Errorf("resolv.conf: %q", got)
+	}
+}
+
+// Without root, a sandbox that answers only is held by rules in its own network namespace.
+func TestHooksAreToldOfCapabilitiesOverTheNetwork(t *testing.T) {
+	for _, tc := range []struct {
+		capabilities []string
+		want         string
+	}{
+		{nil, "up --forward=tcp:0.0.0.0:8080:80"},
+		{[]string{"CHOWN"}, "up --forward=tcp:0.0.0.0:8080:80"},
+		{[]string{"net_raw"}, "up --privileged --forward=tcp:0.0.0.0:8080:80"},
+		{[]string{"CHOWN", "CAP_NET_ADMIN"}, "up --privileged --forward=tcp:0.0.0.0:8080:80"},
+	} {
+		c := box()
+		c.Capabilities, c.PortForwards = tc.capabilities, []PortForward{{Host: 8080, Sandbox: 80, Protocol: "tcp", Bind: "0.0.0.0"}}
+		args := c.hooks(Options{}).CreateRuntime[0].Args
+		if got := strings.Join(args[4:], " "); got != tc.want {
+			t.Errorf("%q: got %q, want %q", tc.capabilities, got, tc.want)
+		}
 	}
 }
 

@@ -258,22 +258,31 @@ func (w *world) byCaller(path string, b box, args ...string) *exec.Cmd {
 	}, args...)...)
 }
 
+// pathOf is a PATH of these programs alone.
+func (w *world) pathOf(programs ...string) string {
+	w.t.Helper()
+	path := filepath.Join(w.dir, "bin")
+	if err := os.Mkdir(path, 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, name := range programs {
+		program, err := exec.LookPath(name)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if err := os.Symlink(program, filepath.Join(path, name)); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return path
+}
+
 func TestRootlessSandboxIsConnectedByAHelper(t *testing.T) {
 	integration.V1Only(t)
 	for _, helper := range []string{"pasta", "slirp4netns"} {
 		t.Run(helper, func(t *testing.T) {
 			w := newWorld(t)
-			program, err := exec.LookPath(helper)
-			if err != nil {
-				t.Fatal(err)
-			}
-			path := filepath.Join(w.dir, "bin")
-			if err := os.Mkdir(path, 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Symlink(program, filepath.Join(path, helper)); err != nil {
-				t.Fatal(err)
-			}
+			path := w.pathOf(helper)
 			check := w.leavesNothing()
 			w.serve(w.outside, "serve", "tcp::80", "udp:198.51.100.53:80")
 			w.serve(w.outside, "dns", "203.0.113.7", "udp:198.51.100.53:53")
@@ -332,8 +341,9 @@ func TestRootlessWithoutHelperIsAnError(t *testing.T) {
 	if res.Code != 1 || !strings.Contains(res.Stderr, want) || res.Stdout != "" {
 		t.Errorf("exit code %d, %q, %q", res.Code, res.Stdout, res.Stderr)
 	}
-	res = w.DoCommand(w.byCaller(os.Getenv("PATH"), w.box(false, forward(8080, 80)), "serve"))
-	if want := "port_forwards without network_access need root"; res.Code != 1 || !strings.Contains(res.Stderr, want) {
+	res = w.DoCommand(w.byCaller(w.pathOf("pasta"), w.box(false, forward(8080, 80)), "serve"))
+	want = "port_forwards without network_access need nsenter (package util-linux), and it is not in "
+	if res.Code != 1 || !strings.Contains(res.Stderr, want) || res.Stdout != "" {
 		t.Errorf("exit code %d, %q, %q", res.Code, res.Stdout, res.Stderr)
 	}
 }
