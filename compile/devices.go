@@ -21,13 +21,15 @@ var defaultDevices = []specs.LinuxDevice{
 	{Path: "/dev/tty", Type: "c", Major: 5, Minor: 0},
 }
 
+const kcore = "/proc/kcore"
+
 // defaultLinks are the links below /dev (config-linux.md, "Dev symbolic links"; ptmx belongs to the container's own devpts).
 var defaultLinks = []plan.Symlink{
 	{Path: "/dev/fd", Target: "/proc/self/fd"},
 	{Path: "/dev/stdin", Target: "/proc/self/fd/0"},
 	{Path: "/dev/stdout", Target: "/proc/self/fd/1"},
 	{Path: "/dev/stderr", Target: "/proc/self/fd/2"},
-	{Path: "/dev/core", Target: "/proc/kcore"},
+	{Path: "/dev/core", Target: kcore},
 	{Path: "/dev/ptmx", Target: "pts/ptmx"},
 }
 
@@ -58,6 +60,9 @@ func (c *compiler) devices() error {
 		}
 	}
 	for _, l := range defaultLinks {
+		if l.Target == kcore && !c.req.Facts.Kcore {
+			continue // a link to nothing
+		}
 		c.add("", &plan.Symlink{Path: l.Path, Target: l.Target})
 	}
 	return nil

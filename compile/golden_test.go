@@ -31,7 +31,7 @@ type goldenCase struct {
 // baseFacts is a machine with cgroup v2 and zbox run by root.
 func baseFacts() facts.Facts {
 	return facts.Facts{
-		KernelMajor: 6, KernelMinor: 12, LastCap: 40, Caps: 1<<41 - 1, Systemd: true,
+		KernelMajor: 6, KernelMinor: 12, LastCap: 40, Caps: 1<<41 - 1, Systemd: true, Kcore: true,
 		Cgroup: facts.Cgroup{Unified: true, Self: map[string]string{"": "/user.slice"}},
 	}
 }

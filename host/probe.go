@@ -31,6 +31,7 @@ func Probe() (facts.Facts, error) {
 	f.AppArmor = appArmor("/sys/module/apparmor/parameters/enabled")
 	f.SELinux = hasMagic("/sys/fs/selinux", unix.SELINUX_MAGIC)
 	f.Systemd = isDir("/run/systemd/system")
+	f.Kcore = unix.Access("/proc/kcore", unix.F_OK) == nil
 	f.Cgroup, err = probeCgroup("/sys/fs/cgroup", "/proc/self")
 	return f, err
 }

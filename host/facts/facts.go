@@ -18,7 +18,9 @@ type Facts struct {
 	AppArmor, SELinux bool
 	// Systemd: the machine was booted with systemd (sd_booted(3)).
 	Systemd bool
-	Cgroup  Cgroup
+	// Kcore: the kernel offers its memory as a core file, /proc/kcore.
+	Kcore  bool
+	Cgroup Cgroup
 }
 
 // Cgroup describes the cgroup hierarchies that are mounted.
