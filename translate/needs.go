@@ -36,6 +36,7 @@ type search struct {
 	unsure bool
 	found  []file
 	cache  *loaderCache
+	loader loader
 }
 
 // elfObject is a loaded file. Host and inside differ where a program is shown in another directory than it has on the host, and with that for
@@ -170,17 +171,17 @@ func (s *search) libraries(main *elfObject) error {
 	if err != nil {
 		return fmt.Errorf("%s: its loader: %w", s.binary, err)
 	}
+	s.loader = s.loaderOf(f, main)
 	f.Close()
 	loaded := map[string]bool{path.Base(main.interp): true}
-	musl := strings.HasPrefix(path.Base(main.interp), "ld-musl-")
 	first := len(s.found)
 	for queue := []*elfObject{main}; len(queue) > 0; queue = queue[1:] {
 		for _, name := range queue[0].needed {
-			if loaded[name] || musl && isMuslOwn(name) {
+			if loaded[name] || s.loader.musl && isMuslOwn(name) {
 				continue
 			}
 			loaded[name] = true
-			lib, err := s.library(queue[0], name, musl)
+			lib, err := s.library(queue[0], name)
 			if err != nil {
 				return err
 			}
@@ -193,131 +194,59 @@ func (s *search) libraries(main *elfObject) error {
 	return nil
 }
 
-// isMuslOwn: musl's loader is also these libraries.
-func isMuslOwn(name string) bool {
-	for _, own := range []string{"libc.", "libpthread.", "librt.", "libm.", "libdl.", "libutil.", "libxnet."} {
-		if strings.HasPrefix(name, own) {
-			return true
-		}
-	}
-	return false
-}
-
-// place is a directory where a library could be.
-type place struct{ host, inside string }
-
-func (s *search) library(by *elfObject, name string, musl bool) (*elfObject, error) {
+func (s *search) library(by *elfObject, name string) (*elfObject, error) {
 	if strings.Contains(name, "/") {
-		places := by.expand([]string{path.Dir(name)})
+		places := s.loader.expand(by, []string{path.Dir(name)})
 		if lib := s.in(by, places, path.Base(name)); lib != nil {
 			return lib, nil
 		}
 		return nil, s.missing("the library " + name)
 	}
-	places := by.searchList()
+	places := s.loader.searchList(by)
 	if lib := s.in(by, places, name); lib != nil {
 		return lib, nil
 	}
-	if !musl {
+	if !s.loader.musl {
 		for _, known := range s.loaderCache(by).find(name) {
 			dir := path.Dir(known)
-			if lib := s.in(by, []place{{dir, dir}}, path.Base(known)); lib != nil {
+			if lib := s.in(by, []place{{host: dir, inside: dir}}, path.Base(known)); lib != nil {
 				return lib, nil
 			}
 		}
 	}
-	for _, dir := range defaultDirs(by.elfFile, musl) {
-		if lib := s.in(by, []place{{dir, dir}}, name); lib != nil {
-			return lib, nil
-		}
+	for _, dir := range s.loader.dirs {
+		places = append(places, place{host: dir, inside: dir})
+	}
+	if lib := s.in(by, places, name); lib != nil {
+		return lib, nil
+	}
+	if lib := s.in(by, s.loader.special(places), name); lib != nil {
+		return lib, nil
 	}
 	return nil, s.missing("the library " + name)
 }
 
-// searchList is where the loader looks before its cache: the RPATHs of the file and of those that brought it, unless it has a RUNPATH
-// (ld.so(8)).
-func (o *elfObject) searchList() []place {
-	if o.hasRunpath {
-		return o.expand(o.runpath)
-	}
-	var out []place
-	for by := o; by != nil; by = by.loader {
-		if !by.hasRunpath {
-			out = append(out, by.expand(by.rpath)...)
-		}
-	}
-	return out
-}
-
-func (o *elfObject) expand(dirs []string) []place {
-	var out []place
-	for _, dir := range dirs {
-		at := func(origin string) string {
-			return path.Clean(strings.NewReplacer("${ORIGIN}", origin, "$ORIGIN", origin).Replace(dir))
-		}
-		p := place{at(o.host), at(o.inside)}
-		// What is relative depends on the working directory; other tokens are rare.
-		if path.IsAbs(p.inside) && !strings.Contains(p.inside, "$") {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-// defaultDirs are where loaders look without being told. Which of them one has is up to its distribution; what fits no program's class
-// and machine is passed over.
-func defaultDirs(e *elfFile, musl bool) []string {
-	if musl {
-		return []string{"/lib", "/usr/local/lib", "/usr/lib"}
-	}
-	dirs := []string{"/lib64", "/usr/lib64", "/lib", "/usr/lib"}
-	if name := multiarch(e.machine); name != "" {
-		dirs = append([]string{"/lib/" + name, "/usr/lib/" + name}, dirs...)
-	}
-	return dirs
-}
-
-// multiarch is Debian's name of an architecture.
-func multiarch(m elf.Machine) string {
-	switch m {
-	case elf.EM_X86_64:
-		return "x86_64-linux-gnu"
-	case elf.EM_AARCH64:
-		return "aarch64-linux-gnu"
-	case elf.EM_386:
-		return "i386-linux-gnu"
-	case elf.EM_ARM:
-		return "arm-linux-gnueabihf"
-	case elf.EM_RISCV:
-		return "riscv64-linux-gnu"
-	case elf.EM_S390:
-		return "s390x-linux-gnu"
-	case elf.EM_PPC64:
-		return "powerpc64le-linux-gnu"
-	default:
-		return ""
-	}
-}
-
-// in takes the first file of that name that fits.
-func (s *search) in(by *elfObject, places []place, name string) *elfObject {
+// in takes the first file of that name that fits, and from further places of the same directory all that do.
+func (s *search) in(by *elfObject, places []place, name string) (first *elfObject) {
 	for _, p := range places {
+		if first != nil && !p.more {
+			break
+		}
 		host, inside := path.Join(p.host, name), path.Join(p.inside, name)
 		f, err := s.open(host, inside)
 		if err != nil {
 			continue
 		}
 		e := readELF(f)
-		fits := e != nil && e.class == by.class && e.machine == by.machine
-		if fits {
+		if e != nil && e.class == by.class && e.machine == by.machine {
 			s.take(f, inside)
+			if first == nil {
+				first = &elfObject{elfFile: e, host: p.host, inside: p.inside, loader: by}
+			}
 		}
 		f.Close()
-		if fits {
-			return &elfObject{elfFile: e, host: p.host, inside: p.inside, loader: by}
-		}
 	}
-	return nil
+	return first
 }
 
 // settle moves what only the host's cache knew next to the C library: there is no cache inside, but that directory every loader knows.
