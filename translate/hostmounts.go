@@ -144,7 +144,7 @@ func (c *Config) checkMount(m, h *hostMount, o Options) error {
 	if m.source == "/" && !m.readonly {
 		return wrong(m.field+".source", "is the host's root directory: it can be mounted with readonly only")
 	}
-	if !m.readonly && o.UID != 0 && c.UID != 0 {
+	if !m.readonly && o.unprivileged() && c.UID != 0 {
 		return wrong(m.field, "without root privileges only uid 0 of the sandbox is the caller, and uid is %d: leave uid out or mount readonly", c.UID)
 	}
 	if h == nil {
@@ -207,7 +207,7 @@ func (c *Config) hostBinds(mounts []*hostMount, o Options) (out []specs.Mount, w
 				s.Options = []string{kind, "rw", "rnosuid", "rnodev"}
 			}
 		}
-		if o.UID == 0 {
+		if !o.unprivileged() {
 			trouble := o.noIDMap(m.handle)
 			switch {
 			case trouble == nil:

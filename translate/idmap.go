@@ -18,7 +18,7 @@ func (c *Config) idMaps(o Options) (idMaps, error) {
 	if c.Rootless == Off && o.UID != 0 {
 		return m, c.locate(wrong("rootless", "is false, but uid %d runs zbox: run it as root, or leave rootless out", o.UID))
 	}
-	if o.UID != 0 {
+	if o.unprivileged() {
 		m = idMaps{uids: withOwn(o.UID, o.SubUID), gids: withOwn(o.GID, o.SubGID)}
 	} else {
 		m = idMaps{uids: subordinate(o.SubUID), gids: subordinate(o.SubGID)}

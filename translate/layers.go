@@ -100,7 +100,7 @@ func (c *Config) layerMounts(l layers, o Options) (out []specs.Mount, warnings [
 // mapBase makes the files of a base belong to the sandbox's users. Without root privileges those of the caller belong to root inside by the
 // user namespace, and all others to nobody.
 func mapBase(m *specs.Mount, b *base, o Options) (warnings []string) {
-	if o.UID != 0 {
+	if o.unprivileged() {
 		return nil
 	}
 	trouble := o.noIDMap(b.handle)

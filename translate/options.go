@@ -36,6 +36,8 @@ type Options struct {
 	// range is DefaultRange. Otherwise the caller's own ids are there as 0, and SubUID and SubGID from 1 on if they are not zero.
 	UID, GID       uint32
 	SubUID, SubGID IDRange
+	// Nested: the caller is root of a user namespace without these ids. It is then the sandbox's root itself, as any other caller is.
+	Nested bool
 	// SudoUID is the user who called sudo, whose directories root trusts, too; 0 for none.
 	SudoUID uint32
 	// Kernel is the running one; the zero value is a new one.
@@ -70,16 +72,53 @@ func HostOptions() (Options, error) {
 	_, err = os.Stat("/sys/fs/cgroup/cgroup.controllers")
 	o.CgroupV2 = err == nil
 	if o.UID == 0 {
-		if id, err := strconv.ParseUint(os.Getenv("SUDO_UID"), 10, 32); err == nil {
-			o.SudoUID = uint32(id)
-		}
-		names := []string{"root", "0"}
-		if o.SubUID, err = readSubordinate("/etc/subuid", names, rangeSize, DefaultRange); err == nil {
-			o.SubGID, err = readSubordinate("/etc/subgid", names, rangeSize, DefaultRange)
-		}
-		return o, err
+		err = o.findRootsRanges()
+	} else {
+		err = o.findOwnRanges()
 	}
-	return o, o.findOwnRanges()
+	return o, err
+}
+
+// unprivileged: the sandbox's root is the caller.
+func (o Options) unprivileged() bool { return o.UID != 0 || o.Nested }
+
+// findRootsRanges finds the ids that the sandboxes of root have.
+func (o *Options) findRootsRanges() error {
+	if id, err := strconv.ParseUint(os.Getenv("SUDO_UID"), 10, 32); err == nil {
+		o.SudoUID = uint32(id)
+	}
+	names := []string{"root", "0"}
+	var err error
+	if o.SubUID, err = readSubordinate("/etc/subuid", names, rangeSize, DefaultRange); err != nil {
+		return err
+	}
+	if o.SubGID, err = readSubordinate("/etc/subgid", names, rangeSize, DefaultRange); err != nil {
+		return err
+	}
+	uids, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return fmt.Errorf("reading the ids of the user namespace: %w", err)
+	}
+	gids, err := os.ReadFile("/proc/self/gid_map")
+	if err != nil {
+		return fmt.Errorf("reading the ids of the user namespace: %w", err)
+	}
+	if o.Nested = !mapped(string(uids), o.SubUID) || !mapped(string(gids), o.SubGID); o.Nested {
+		o.SubUID, o.SubGID = IDRange{}, IDRange{}
+	}
+	return nil
+}
+
+// mapped reports whether a user namespace with that uid_map (user_namespaces(7)) has all ids of a range. The initial one has all there are.
+func mapped(idMap string, r IDRange) bool {
+	for line := range strings.Lines(idMap) {
+		var start, outside, size uint64
+		n, _ := fmt.Sscan(line, &start, &outside, &size)
+		if first, end := uint64(r.Start), uint64(r.Start)+uint64(r.Size); n == 3 && start <= first && end <= start+size {
+			return true
+		}
+	}
+	return false
 }
 
 // findOwnRanges finds the subordinate ids of a caller who is not root. Both kinds are needed, and the two programs that map them.

@@ -166,6 +166,28 @@ func TestSubordinateRangeOfRoot(t *testing.T) {
 	}
 }
 
+// Root of a user namespace has only the ids that were given to it.
+func TestNestedRootIsItsSandboxesRoot(t *testing.T) {
+	for name, tc := range map[string]struct {
+		idMap string
+		want  bool
+	}{
+		"the initial one":         {"         0          0 4294967295\n", true},
+		"one id":                  {"         0       1000          1\n", false},
+		"a container's range":     {"0 1000 1\n1 100000 65536\n", false},
+		"one that has the range":  {"0 1000 1\n1879048192 100000 65536\n", true},
+		"one that has half of it": {"0 1000 1\n1879048192 100000 32768\n", false},
+	} {
+		if got := mapped(tc.idMap, DefaultRange); got != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	m, err := preset(&Config{}).idMaps(Options{Nested: true})
+	if want := []specs.LinuxIDMapping{{Size: 1}}; err != nil || !slices.Equal(m.uids, want) || !slices.Equal(m.gids, want) {
+		t.Errorf("got %+v, %v", m, err)
+	}
+}
+
 // Every call that is denied whatever its arguments is denied once, so that no rule hides another.
 func TestDeniedNamesEachCallOnce(t *testing.T) {
 	seen := map[string]bool{}
