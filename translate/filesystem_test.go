@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/bxrne/zbox/tests/integration"
 )
 
 func TestParseRefusesMountsWithFieldAndReason(t *testing.T) {
@@ -242,7 +244,7 @@ func compile(t *testing.T, args ...string) {
 // libraryTree is a program with libraries that are found by RUNPATH, by an RPATH that is inherited, and by $ORIGIN.
 func libraryTree(t *testing.T) string {
 	t.Helper()
-	dir := publicDir(t)
+	dir := integration.PublicDir(t)
 	for _, d := range []string{"bin", "lib", "more"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
@@ -286,7 +288,7 @@ func TestDynamicProgramRunsOnAFreshRoot(t *testing.T) {
 }
 
 func TestScriptsRunWithTheirInterpreters(t *testing.T) {
-	dir := publicDir(t)
+	dir := integration.PublicDir(t)
 	for name, text := range map[string]string{
 		"hello": "#!/bin/sh -e\necho hello $1\n", "nested": "#!" + dir + "/hello\n", "env-hello": "#!/usr/bin/env dash\necho hello $1\n",
 	} {
@@ -305,7 +307,7 @@ func TestScriptsRunWithTheirInterpreters(t *testing.T) {
 
 // The libraries of a root with content are its own: nothing comes along.
 func TestDynamicProgramRunsWithTheLibrariesOfItsRoot(t *testing.T) {
-	tmp := publicDir(t)
+	tmp := integration.PublicDir(t)
 	c := box()
 	c.Binary, c.Root = "/bin/bash", filepath.Join(tmp, "base")
 	p, err := c.gather(Options{})

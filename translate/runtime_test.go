@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/bxrne/zbox/tests/integration"
 )
 
 // These tests run the bundle on a real runtime, $RUNTIME or the installed runc: what translate writes is plain OCI.
@@ -27,7 +29,7 @@ func run(t *testing.T, c *Config, args ...string) (string, int) {
 	if oci == "" {
 		oci = "runc"
 	}
-	tmp := publicDir(t)
+	tmp := integration.PublicDir(t)
 	o, err := HostOptions()
 	if err != nil {
 		t.Fatal(err)
@@ -121,8 +123,16 @@ func TestSandboxCannotSeeTheHost(t *testing.T) {
 	expect(t, box(), script, want, 0)
 }
 
+func TestSandboxHasTheUsualDevices(t *testing.T) {
+	script := `echo $(ls /dev | grep -v core); for d in null zero full random urandom tty ptmx; do [ -c /dev/$d ] || echo no $d; done
+		head -c 3 /dev/zero | wc -c; head -c 3 /dev/urandom | wc -c; (echo > /dev/full) 2>&1; echo in | cat /dev/stdin; ls /dev/shm /dev/pts`
+	want := "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero\n3\n3\nsh: write error: No space left on device\nin\n" +
+		"/dev/pts:\nptmx\n\n/dev/shm:\n"
+	expect(t, box(), script, want, 0)
+}
+
 func TestSandboxRunsOnARootWithContent(t *testing.T) {
-	tmp := publicDir(t)
+	tmp := integration.PublicDir(t)
 	c := box()
 	c.Root = filepath.Join(tmp, "base")
 	for _, dir := range []string{"", "bin", "etc", "srv", "tmp"} {
@@ -161,7 +171,7 @@ func TestSandboxRunsOnARootWithContent(t *testing.T) {
 
 func TestSandboxRefusesTheDeniedCallsAndLives(t *testing.T) {
 	c := box()
-	c.Binary = filepath.Join(publicDir(t), "probe")
+	c.Binary = filepath.Join(integration.PublicDir(t), "probe")
 	self, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
 		t.Fatal(err)
@@ -182,23 +192,9 @@ func TestSandboxIsKilledByAForeignCall(t *testing.T) {
 		t.Skip("x32 is a matter of amd64")
 	}
 	c := box()
-	c.Binary = filepath.Join(publicDir(t), "foreign")
+	c.Binary = filepath.Join(integration.PublicDir(t), "foreign")
 	writeForeign(t, c.Binary)
 	if out, code := run(t, c); out != "" || code != 128+int(syscall.SIGSYS) {
 		t.Errorf("exit code %d, output %q", code, out)
 	}
-}
-
-// publicDir is a directory that the sandbox's root can look into, as it cannot into t.TempDir.
-func publicDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "zbox-translate-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -126,10 +127,14 @@ func ZboxOnly(t *testing.T, reason string) {
 	}
 }
 
-// IsZbox reports whether the runtime under test is zbox.
-func IsZbox() bool {
-	return strings.HasPrefix(filepath.Base(runtimePath()), "zbox")
-}
+// IsZbox reports whether the runtime under test is zbox. It is asked, because a zbox of another name would have most tests skipped.
+var IsZbox = sync.OnceValue(func() bool {
+	out, err := exec.Command(runtimePath(), "--version").Output()
+	if err != nil {
+		panic(fmt.Sprintf("%s --version: %v", runtimePath(), err))
+	}
+	return strings.HasPrefix(string(out), "zbox ")
+})
 
 func runtimePath() string {
 	if path := os.Getenv("RUNTIME"); path != "" {

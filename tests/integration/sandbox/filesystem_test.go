@@ -68,18 +68,6 @@ func state(t *testing.T, dir string) string {
 	return b.String()
 }
 
-// public is a directory that everybody may walk to.
-func public(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	for _, d := range []string{dir, filepath.Dir(dir)} {
-		if err := os.Chmod(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
-}
-
 // expect runs a script in the sandbox.
 func expect(t *testing.T, r *integration.Runtime, b box, script, want string) {
 	t.Helper()
@@ -105,7 +93,7 @@ func tmpfsHasAttributes(t *testing.T) bool {
 
 func TestRootWithContentCanBeChangedAndIsNot(t *testing.T) {
 	r := integration.New(t)
-	base := public(t)
+	base := integration.PublicDir(t)
 	tree(t, base, "etc/motd", "etc/private", "usr/bin/", "bin -> usr/bin", "usr/share/doc/file", "var/lib/", "tmp/hidden", "users/file")
 	if err := os.Chmod(filepath.Join(base, "etc/private"), 0o600); err != nil {
 		t.Fatal(err)
@@ -136,7 +124,7 @@ func TestRootWithContentCanBeChangedAndIsNot(t *testing.T) {
 // A tree that a user unpacked is root's inside, under sudo.
 func TestRootOfTheUserBehindSudoIsRootsInside(t *testing.T) {
 	r := integration.New(t)
-	base := public(t)
+	base := integration.PublicDir(t)
 	tree(t, base, "etc/motd", "system")
 	for _, name := range []string{"", "etc", "etc/motd"} {
 		if err := os.Chown(filepath.Join(base, name), 1234, 1234); err != nil {
@@ -168,7 +156,7 @@ func hostile(victim string) []string {
 
 func TestLinksInRootReachNothingOfTheHost(t *testing.T) {
 	r := integration.New(t)
-	base, victim, work := public(t), public(t), public(t)
+	base, victim, work := integration.PublicDir(t), integration.PublicDir(t), integration.PublicDir(t)
 	tree(t, base, append(hostile(victim), "etc/motd", "up -> ../../../../../../../../"+victim)...)
 	tree(t, victim, "passwd", "data/", "secret")
 	before := state(t, victim) + state(t, base)
@@ -185,7 +173,7 @@ func TestLinksInRootReachNothingOfTheHost(t *testing.T) {
 
 func TestPersistKeepsWhatIsWrittenForTheNextRun(t *testing.T) {
 	r := integration.New(t)
-	base, keep := public(t), filepath.Join(t.TempDir(), "keep")
+	base, keep := integration.PublicDir(t), filepath.Join(t.TempDir(), "keep")
 	tree(t, base, "etc/motd", "gone", "dir/below")
 	before := state(t, base)
 	for _, root := range []string{base, "/nonexistent/root"} {
@@ -212,7 +200,7 @@ func TestPersistKeepsWhatIsWrittenForTheNextRun(t *testing.T) {
 // Whatever an earlier run left in the layer, or somebody put there, is looked at inside only.
 func TestHostileLayerOfPersistReachesNothingOfTheHost(t *testing.T) {
 	r := integration.New(t)
-	victim, work, keep := public(t), public(t), filepath.Join(t.TempDir(), "keep")
+	victim, work, keep := integration.PublicDir(t), integration.PublicDir(t), filepath.Join(t.TempDir(), "keep")
 	tree(t, victim, "passwd", "data/", "secret", "hosts", "sh")
 	b := newBox(t, r).with("persist", keep).with("workspace", map[string]any{"source": work})
 	expect(t, r, b, "ls /workspace", "")
@@ -267,7 +255,7 @@ func TestWorkspaceFilesBelongToItsOwner(t *testing.T) {
 	r := integration.New(t)
 	for _, owner := range []int{0, 1234} {
 		for _, uid := range []int{0, 33} {
-			work := public(t)
+			work := integration.PublicDir(t)
 			tree(t, work, "old", "private")
 			for _, name := range []string{"", "old", "private"} {
 				if err := os.Chown(filepath.Join(work, name), owner, owner); err != nil {
@@ -294,10 +282,10 @@ func TestWorkspaceFilesBelongToItsOwner(t *testing.T) {
 
 func TestMountsAreReadonlyWithAllBelow(t *testing.T) {
 	r := integration.New(t)
-	dir := public(t)
+	dir := integration.PublicDir(t)
 	tree(t, dir, "file", "sub/")
 	sub := filepath.Join(dir, "sub")
-	other := public(t)
+	other := integration.PublicDir(t)
 	tree(t, other, "sub/")
 	if err := unix.Mount(other, sub, "", unix.MS_BIND, ""); err != nil {
 		t.Fatal(err)
@@ -342,7 +330,7 @@ func TestDynamicProgramBringsItsLibraries(t *testing.T) {
 // The bundle runs on other runtimes, too: with all layers, and with what is written thrown away.
 func TestBundlesWithLayersRunOnOtherRuntimes(t *testing.T) {
 	r := integration.New(t)
-	dir := public(t)
+	dir := integration.PublicDir(t)
 	tree(t, dir, "base/etc/motd", "base/dir/")
 	b := newBox(t, r).with("root", filepath.Join(dir, "base")).with("persist", filepath.Join(dir, "keep"))
 	bundle := filepath.Join(dir, "bundle")

@@ -49,7 +49,7 @@ echo ready; exec cat`
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	r := integration.New(t)
-	w := &world{Runtime: r, t: t, dir: publicDir(t)}
+	w := &world{Runtime: r, t: t, dir: integration.PublicDir(t)}
 	w.peer = filepath.Join(w.dir, "peer")
 	if err := integration.BuildProgram("sandbox/peer", w.peer); err != nil {
 		t.Fatal(err)
@@ -64,20 +64,6 @@ func newWorld(t *testing.T) *world {
 	w.outside.must("ip", "addr", "add", "192.0.2.1/24", "dev", "far0")
 	w.outside.must("ip", "link", "set", "far0", "up")
 	return w
-}
-
-// publicDir is a directory that the sandbox's root and other users can look into, as they cannot into t.TempDir.
-func publicDir(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "zbox-network-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 // newSpace runs a script in new namespaces, which stay until the end of the test.
