@@ -125,8 +125,8 @@ func TestSandboxCannotSeeTheHost(t *testing.T) {
 
 func TestSandboxHasTheUsualDevices(t *testing.T) {
 	script := `echo $(ls /dev | grep -v core); for d in null zero full random urandom tty ptmx; do [ -c /dev/$d ] || echo no $d; done
-		head -c 3 /dev/zero | wc -c; head -c 3 /dev/urandom | wc -c; (echo > /dev/full) 2>&1; echo in | cat /dev/stdin; ls /dev/shm /dev/pts`
-	want := "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero\n3\n3\nsh: write error: No space left on device\nin\n" +
+		head -c 3 /dev/zero | wc -c; head -c 3 /dev/urandom | wc -c; (echo > /dev/full) 2>&1; echo given | cat /dev/stdin; ls /dev/shm /dev/pts`
+	want := "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero\n3\n3\nsh: write error: No space left on device\ngiven\n" +
 		"/dev/pts:\nptmx\n\n/dev/shm:\n"
 	expect(t, box(), script, want, 0)
 }
