@@ -26,6 +26,7 @@ for goal in build "$@"; do
 	test)
 		want busybox-static /bin/busybox /usr/bin/busybox
 		want clang /usr/bin/clang
+		want procps /usr/bin/ps /bin/ps
 		want iproute2 /usr/sbin/ip /sbin/ip
 		want nftables /usr/sbin/nft
 		want passt /usr/bin/pasta
