@@ -78,9 +78,11 @@ func (c *compiler) mount(origin string, m specs.Mount) ([]mountStep, error) {
 		return nil, errors.New("options: tmpcopyup is for tmpfs")
 	case o.flags&plan.MountCopySymlink != 0 && (!bind || o.remount):
 		return nil, errors.New("options: copy-symlink is for bind mounts")
-	case bind && len(o.super) > 0:
-		// The kernel takes them for the filesystem only; mount(2) ignores them here without a word.
-		c.warn("%s (%s).options: %s left out: a bind mount shares the filesystem of its source", origin, m.Destination, strings.Join(o.super, ", "))
+	}
+	if bind {
+		if err := c.leaveOutData(origin, m.Destination, o); err != nil {
+			return nil, err
+		}
 	}
 	switch {
 	case o.remount:
@@ -93,6 +95,20 @@ func (c *compiler) mount(origin string, m specs.Mount) ([]mountStep, error) {
 		return nil, errors.New("type: must not be empty for a mount that is no bind")
 	}
 	return c.newFilesystem(origin, m, o)
+}
+
+// leaveOutData warns of a bind mount's options that are for the filesystem, which mount(2) ignores there without a word. A word without a
+// value may be the misspelt name of an attribute (nosiud), and is an error.
+func (c *compiler) leaveOutData(origin, destination string, o options) error {
+	unknown := slices.DeleteFunc(slices.Clone(o.data), func(word string) bool { return strings.Contains(word, "=") })
+	if len(unknown) > 0 {
+		return fmt.Errorf("options: %s: a bind mount takes no filesystem options", strings.Join(unknown, ","))
+	}
+	if words := append(slices.Clone(o.super), o.data...); len(words) > 0 {
+		c.warn("%s (%s).options: %s left out: a bind mount takes no filesystem options, it shares the filesystem of its source", origin, destination,
+			strings.Join(words, ", "))
+	}
+	return nil
 }
 
 // newFilesystem is a mount that is no bind.
@@ -172,11 +188,8 @@ func (c *compiler) labelOption(fstype string) []string {
 }
 
 func (c *compiler) bind(origin string, m specs.Mount, o options) ([]mountStep, error) {
-	switch {
-	case m.Source == "":
+	if m.Source == "" {
 		return nil, errors.New("source: must not be empty for a bind mount")
-	case len(o.data) > 0:
-		return nil, fmt.Errorf("options: %s: a bind mount takes no filesystem options", strings.Join(o.data, ","))
 	}
 	source := m.Source
 	if !path.IsAbs(source) {

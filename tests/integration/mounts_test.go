@@ -100,6 +100,24 @@ func TestBindMountOptions(t *testing.T) {
 	}
 }
 
+// Engines and the validation suite give them; the kernel has no place for them.
+func TestFileSystemOptionsOfABindMountAreAWarning(t *testing.T) {
+	ZboxOnly(t, "others drop them without a word or refuse them")
+	r := New(t)
+	m := specs.Mount{Destination: "/mnt", Type: "bind", Source: bindSource(t), Options: []string{"bind", "nosuid", "mode=755", "size=1k"}}
+	res := r.Run(NewBundle(t, Mount(m), Shell("grep ' /mnt ' /proc/self/mountinfo")))
+	if res.Code != 0 || !strings.Contains(res.Stdout, "nosuid") {
+		t.Errorf("exit %d, mounted as %q", res.Code, res.Stdout)
+	}
+	for _, part := range []string{"mounts[6] (/mnt).options", "mode=755, size=1k", "a bind mount takes no filesystem options"} {
+		if !strings.Contains(res.Stderr, part) {
+			t.Errorf("%q does not say %q", res.Stderr, part)
+		}
+	}
+	m.Options = []string{"bind", "nosiud"} // a misspelt nosuid, perhaps
+	r.RefuseRun(NewBundle(t, Mount(m)), "mounts[6]", "nosiud")
+}
+
 func TestMountDestinationIsMade(t *testing.T) {
 	dir := bindSource(t)
 	for _, test := range []struct {
