@@ -31,7 +31,7 @@ GOLANGCI_LINT         := .tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
 RUNTIME  ?= $(CURDIR)/bin/zbox
 FUZZTIME ?= 30s
 
-UNIT      = $(shell go list ./... | grep -v -e /tests/ -e /bench)
+UNIT      = $(shell go list ./... | grep -v -e /tests/integration -e /bench)
 # RUNTIME=/usr/sbin/runc needs no zbox.
 ZBOX_BUILT := $(if $(filter $(CURDIR)/bin/zbox,$(RUNTIME)),build)
 # The security tests hold zbox to more than other runtimes hold: docs/security.md says how to run them on one.

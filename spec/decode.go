@@ -51,7 +51,7 @@ func explain(name string, data []byte, t reflect.Type, err error) error {
 		if strings.HasPrefix(broken.Error(), "unexpected end") {
 			at = len(bytes.TrimRight(data, " \t\r\n"))
 		}
-		return newSyntaxError(name, data, at, s.fieldPath(), broken.Error())
+		return newSyntaxError(name, data, at, s.fieldPath(), syntaxReason(data, at, broken.Error()))
 	}
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {

@@ -35,7 +35,7 @@ func TestParseNamesPlaceFieldAndReasonOfBrokenJSON(t *testing.T) {
 		},
 		{
 			"a comma too many", "{\"hostname\": \"a\",\n}",
-			`config.json:2:1: invalid character '}' looking for beginning of object key string, at: --> }`,
+			`config.json:2:1: a comma with nothing behind it, which JSON does not have, at: --> }`,
 			"}\n^",
 		},
 		{

@@ -90,6 +90,9 @@ type Seccomp struct {
 // Load reads and checks the configuration at path; "-" is standard input. It reads to the end of the file, so pipes and procfs
 // files work, and refuses more than 1 MiB.
 func Load(path string) (*Config, error) {
+	if path == "" {
+		return nil, errors.New("the name of the configuration is empty")
+	}
 	if path == "-" {
 		return read("standard input", os.Stdin)
 	}

@@ -96,6 +96,8 @@ func TestParseRefusesWithFieldValueAndRange(t *testing.T) {
 		{"memory_limit_mb missing", without("memory_limit_mb"), `c.json:1:1: memory_limit_mb: missing; it is a whole number from 1 to 4294967295`},
 		{"cpu_cores null", with(`"cpu_cores": null`), `c.json:1:1: cpu_cores: missing; it is a whole number from 1 to 8192`},
 		{"a field with a typing error", with(`"name": "x", "cpu_core": 2`), `c.json:2:14: unknown field "cpu_core", did you mean "cpu_cores"?`},
+		{"a field like none of a few", with(`"name": "x", "workspace": {"src": "/x"}`), `c.json:2:28: workspace: unknown field "src"; there are source and target`},
+		{"a switch with another word", with(`"name": "x", "terminal": "yes"`), `c.json:2:26: terminal: "yes" is not true, false or "auto"`},
 		{"a field like none", "{\n  \"zzz\": 1}", `c.json:2:3: unknown field "zzz"`},
 		{"an unknown field of a list's entry", with(`"port_forwards": [{"host": 1, "sandbx": 2}]`), `c.json:9:31: port_forwards[0]: unknown field "sandbx", did you mean "sandbox"?`},
 		{"a field in capitals", with(`"name": "x", "Binary": "/bin/x"`), `c.json:2:14: unknown field "Binary", did you mean "binary"?`},
@@ -108,8 +110,15 @@ func TestParseRefusesWithFieldValueAndRange(t *testing.T) {
 		{"null", "null", `c.json:1:1: an object is needed, not null`},
 		{"null for an entry", with(`"port_forwards": [null]`), `c.json:9:19: port_forwards[0]: an object is needed, not null`},
 		{"nothing", "", `c.json:1:1: the file is empty`},
-		{"a comma too many", "{\n\"name\": \"x\",\n}", `c.json:3:1: invalid character '}' looking for beginning of object key string`},
-		{"a comment", "{\n// my sandbox\n\"name\": \"x\"}", `c.json:2:1: invalid character '/' looking for beginning of object key string`},
+		{"a comma too many", "{\n\"name\": \"x\",\n}", `c.json:3:1: a comma with nothing behind it, which JSON does not have`},
+		{"a comment", "{\n// my sandbox\n\"name\": \"x\"}", `c.json:2:1: a comment, which JSON does not have`},
+		{"a comment in a line", with(`"cpu_cores": 2 # two`), `c.json:5:16: cpu_cores: a comment, which JSON does not have`},
+		{"a comma behind the last of a list", with(`"port_forwards": [{"host": 1, "sandbox": 1},]`), `c.json:9:45: port_forwards[1]: a comma with nothing behind it, which JSON does not have`},
+		{"single quotes", "{'name': 'x'}", `c.json:1:2: strings are in ", not in '`},
+		{"a byte order mark", "\ufeff{}", `c.json:1:1: a byte order mark: save the file as UTF-8 without one`},
+		{"UTF-16", "\xff\xfe{\x00}\x00", `c.json:1:1: UTF-16: save the file as UTF-8`},
+		{"bytes that are no UTF-8", with(`"name": "x", "args": ["a` + "\xff" + `"]`), `c.json:2:25: no UTF-8: byte 0xff`},
+		{"half a character of UTF-16", with(`"name": "x", "args": ["a\ud800"]`), `c.json:2:23: args[0]: no character: half of a surrogate pair`},
 		{"two values", with(`"name": "x"`) + "{}", `c.json:10:2: invalid character '{' after top-level value`},
 	}
 	for _, tc := range cases {
@@ -178,6 +187,7 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	cases := []struct{ name, path, want string }{
 		{"a file that is not there", "/nonexistent/c.json", "reading the configuration: open /nonexistent/c.json: no such file or directory"},
+		{"no name", "", "the name of the configuration is empty"},
 		{"a directory", "/", "reading the configuration: read /: is a directory"},
 		{"an endless file", "/dev/zero", "/dev/zero: larger than 1048576 bytes"},
 		{"more than 1 MiB", large, large + ": larger than 1048576 bytes"},

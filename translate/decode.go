@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/bxrne/zbox/spec"
 )
@@ -14,6 +16,10 @@ import (
 // decode fills c from data, JSON text, and sets what is absent to its default. Broken JSON, values of another type or outside their
 // range, fields that do not exist, that are missing and that are given twice are errors, each with its place.
 func decode(c *Config, data []byte) error {
+	// encoding/json would put U+FFFD in place of what is none.
+	if at := firstInvalid(data); at >= 0 && !bytes.HasPrefix(data, []byte("\xff\xfe")) && !bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return spec.ErrorAt(c.file, data, at, "", fmt.Sprintf("no UTF-8: byte %#x", data[at]))
+	}
 	// The walk below can then rely on the syntax.
 	if err := spec.Decode(c.file, data, new(json.RawMessage), spec.DecodeOptions{}); err != nil {
 		return err
@@ -50,6 +56,28 @@ func (d *decoder) next() (json.Token, int) {
 
 func (d *decoder) errorAt(field string, at int, reason string) error {
 	return spec.ErrorAt(d.config.file, d.data, at, field, reason)
+}
+
+// firstInvalid is the offset of the first byte that is no UTF-8, or -1.
+func firstInvalid(data []byte) int {
+	for at := 0; !utf8.Valid(data[at:]); {
+		r, size := utf8.DecodeRune(data[at:])
+		if r == utf8.RuneError && size == 1 {
+			return at
+		}
+		at += size
+	}
+	return -1
+}
+
+// halfCharacter reports a string with an escape such as \ud800, for which encoding/json puts U+FFFD.
+func (d *decoder) halfCharacter(token json.Token, at int) string {
+	text, ok := token.(string)
+	written := d.data[at:d.tokens.InputOffset()]
+	if !ok || strings.Count(text, "\ufffd") <= bytes.Count(written, []byte("\ufffd"))+bytes.Count(bytes.ToLower(written), []byte(`\ufffd`)) {
+		return ""
+	}
+	return "no character: half of a surrogate pair"
 }
 
 // object fills the struct v behind an opening brace, which is at offset at. path is that of the object.
@@ -125,6 +153,9 @@ func (d *decoder) value(v reflect.Value, f Field, path string) (given bool, err 
 		return false, nil
 	}
 	d.config.places[path] = at
+	if reason := d.halfCharacter(token, at); reason != "" {
+		return true, d.errorAt(path, at, reason)
+	}
 	ok := false
 	switch f.Type {
 	case stringField:
@@ -149,6 +180,8 @@ func (d *decoder) value(v reflect.Value, f Field, path string) (given bool, err 
 		_, isBool := token.(bool)
 		if ok = isBool || token == string(Auto); ok {
 			v.SetString(fmt.Sprint(token))
+		} else if s, isString := token.(string); isString {
+			return true, d.errorAt(path, at, fmt.Sprintf("%q is not %s", shorten(s), f.needs()))
 		}
 	case objectField:
 		if token == json.Delim('{') {
@@ -189,6 +222,9 @@ func (d *decoder) list(v reflect.Value, f Field, path string) error {
 			return nil
 		}
 		d.config.places[where] = at
+		if reason := d.halfCharacter(token, at); reason != "" {
+			return d.errorAt(where, at, reason)
+		}
 		switch s, isString := token.(string); {
 		case f.Type == stringsField && isString:
 			entry.SetString(s)
@@ -224,6 +260,11 @@ func unknownField(t reflect.Type, name string) string {
 	}
 	if near := spec.Nearest(name, known); near != "" {
 		return fmt.Sprintf("unknown field %q, did you mean %q?", shorten(name), near)
+	}
+	const few = 4
+	if len(known) <= few {
+		last := len(known) - 1
+		return fmt.Sprintf("unknown field %q; there are %s and %s", shorten(name), strings.Join(known[:last], ", "), known[last])
 	}
 	return fmt.Sprintf("unknown field %q", shorten(name))
 }

@@ -24,6 +24,8 @@ type hostMount struct {
 	uid, gid uint32 // the owner of source
 }
 
+const workspaceField = "workspace"
+
 // listMounts are the mounts and the workspace as they are in the file.
 func (c *Config) listMounts() []hostMount {
 	var out []hostMount
@@ -31,7 +33,7 @@ func (c *Config) listMounts() []hostMount {
 		out = append(out, hostMount{field: fmt.Sprintf("mounts[%d]", i), source: m.Source, target: path.Clean(m.Target), readonly: m.Readonly})
 	}
 	if c.Workspace != nil {
-		out = append(out, hostMount{field: "workspace", source: c.Workspace.Source, target: path.Clean(c.Workspace.Target)})
+		out = append(out, hostMount{field: workspaceField, source: c.Workspace.Source, target: path.Clean(c.Workspace.Target)})
 	}
 	return out
 }
@@ -99,6 +101,10 @@ func (c *Config) openMounts(o Options) ([]*hostMount, error) {
 			return nil, wrong(m.field+".source", "%w", err)
 		}
 		out = append(out, &m)
+		if m.field == workspaceField && !m.isDir {
+			closeMounts(out)
+			return nil, wrong(m.field+".source", "%s: not a directory", m.source)
+		}
 	}
 	slices.SortStableFunc(out, func(a, b *hostMount) int { return strings.Compare(a.target, b.target) })
 	for i, m := range out {

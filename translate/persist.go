@@ -22,6 +22,9 @@ func (c *Config) openPersist(o Options, ids idMaps, b *base) (*persisted, error)
 		return nil, nil
 	}
 	parent, err := filepath.EvalSymlinks(filepath.Dir(filepath.Clean(c.Persist)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: the directory that it is to be in does not exist", c.Persist)
+	}
 	if err != nil {
 		return nil, err
 	}

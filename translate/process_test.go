@@ -40,7 +40,7 @@ func TestParseRefusesWhatNoProcessCanBe(t *testing.T) {
 		{"timeout_seconds as text", `"timeout_seconds": "5s"`, `c.json:2:33: timeout_seconds: a whole number from 0 to 31536000 is needed, not a string`},
 		{"memory_swap_mb negative", `"memory_swap_mb": -1`, `c.json:2:32: memory_swap_mb: -1 is out of range 0 to 4294967295`},
 		{"terminal as a number", `"terminal": 1`, `c.json:2:26: terminal: true, false or "auto" is needed, not a number`},
-		{"rootless in other words", `"rootless": "yes"`, `c.json:2:26: rootless: true, false or "auto" is needed, not a string`},
+		{"rootless in other words", `"rootless": "yes"`, `c.json:2:26: rootless: "yes" is not true, false or "auto"`},
 		{"strict as text", `"strict": "false"`, `c.json:2:24: strict: true or false is needed, not a string`},
 		{"a capability that does not exist", `"capabilities": ["NET_RAWW"]`, `c.json:2:31: capabilities[0]: "NET_RAWW" is not a capability, did you mean "NET_RAW"?`},
 		{"seccomp as a list", `"seccomp": []`, `c.json:2:25: seccomp: an object is needed, not a list`},
