@@ -121,3 +121,28 @@ func TestSandboxOfAUserHasLimitsAndANetwork(t *testing.T) {
 		t.Errorf("exit code %d, output %q, %s", res.Code, res.Stdout, res.Stderr)
 	}
 }
+
+// The same without network_access: clients come in, and nothing gets out, whatever the sandbox's limits. A program in Go would not run in these.
+func TestSandboxOfAUserWithPortsOnlyIsHeldIn(t *testing.T) {
+	integration.NeedsSystemd(t)
+	r := integration.NewAs(t, integration.NeedsUser(t, "tester"))
+	netns := outside(t, r.Marker)
+	greet(t, netns)
+	config := readable(t, newBox(t, r).with("memory_limit_mb", 3).with("pids_limit", 4).with("port_forwards", []any{forward(8081, 80)}).write(t))
+	cmd := r.Command("-c", config, "--", "sh", "-c", "nc -w 5 192.0.2.2 8080 2>&1; echo in | nc -l -p 80")
+	user := []string{"--reuid", fmt.Sprint(r.User.UID), "--regid", fmt.Sprint(r.User.GID), "--clear-groups"}
+	cmd.Args = append(append([]string{"nsenter", "--net=" + netns, "setpriv"}, user...), cmd.Args...)
+	cmd.Path, cmd.SysProcAttr.Credential = "/usr/bin/nsenter", nil
+	var output, errors strings.Builder
+	cmd.Stdout, cmd.Stderr = &output, &errors
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	integration.Eventually(t, "the sandbox answers", func() bool {
+		out, _ := exec.Command("nsenter", "--net="+netns, "busybox", "nc", "-w", "2", "192.0.2.2", "8081").Output()
+		return string(out) == "in\n"
+	})
+	if err := cmd.Wait(); err != nil || output.String() != "nc: can't connect to remote host (192.0.2.2): No route to host\n" {
+		t.Errorf("%v, output %q, %s", err, output.String(), errors.String())
+	}
+}
