@@ -125,8 +125,13 @@ func (s *sandbox) live(detached bool) error {
 // inWords tells of limits in the words of the sandbox's configuration, without the step that sets all of them.
 func (s *sandbox) inWords(err error) error {
 	var step *libzbox.StepError
-	if errors.As(err, &step) && step.Err != nil && strings.HasPrefix(step.Err.Error(), "linux.resources") {
+	switch {
+	case !errors.As(err, &step):
+	case step.Err != nil && strings.HasPrefix(step.Err.Error(), "linux.resources"):
 		err = fmt.Errorf("config.json: %w", step.Err)
+	case errors.Is(err, unix.EPERM) && strings.HasPrefix(step.Detail, "mount filesystem proc"): // mount_too_revealing in fs/namespace.c
+		err = fmt.Errorf("%w: where parts of /proc are covered, as in most containers, no other can be mounted: "+
+			"start that container with --security-opt systempaths=unmasked (docker) or unmask=ALL (podman)", err)
 	}
 	return s.cfg.InWords(err)
 }

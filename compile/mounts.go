@@ -35,7 +35,7 @@ var propagationModes = map[string]uint64{
 
 // hostOpens: in a user namespace the container's root may not reach a source that the host's root may.
 func (c *compiler) hostOpens() bool {
-	return c.ns.own(unix.CLONE_NEWUSER) && c.req.Facts.EUID == 0
+	return c.ns.own(unix.CLONE_NEWUSER) && c.req.Facts.EUID == 0 && !c.req.Facts.ForeignMounts
 }
 
 // decideMounts turns mounts[] into steps, in the listed order (config.md, "Mounts").

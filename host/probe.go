@@ -2,6 +2,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -27,6 +28,7 @@ func Probe() (facts.Facts, error) {
 		return f, err
 	}
 	f.SetgroupsDenied = f.InUserns && setgroupsDenied("/proc/self/setgroups")
+	f.ForeignMounts = f.InUserns && foreignMounts()
 	f.LastCap, f.Caps = bounding()
 	f.AppArmor = appArmor("/sys/module/apparmor/parameters/enabled")
 	f.SELinux = hasMagic("/sys/fs/selinux", unix.SELINUX_MAGIC)
@@ -56,6 +58,20 @@ func parseKernel(release string) (major, minor int, err error) {
 		return 0, 0, fmt.Errorf("parsing kernel release %q: no MAJOR.MINOR at its start", release)
 	}
 	return major, minor, nil
+}
+
+// foreignMounts: the mount namespace's owner is a user namespace that zbox may not see, because it is above (ioctl_ns(2)).
+func foreignMounts() bool {
+	f, err := os.Open("/proc/self/ns/mnt")
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	owner, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_USERNS)
+	if err == nil {
+		unix.Close(owner)
+	}
+	return errors.Is(err, unix.EPERM)
 }
 
 func inUserns() (bool, error) {

@@ -9,6 +9,8 @@ type Facts struct {
 	KernelMajor, KernelMinor int
 	// InUserns: zbox itself runs in a user namespace that is not the initial one.
 	InUserns bool
+	// ForeignMounts: and the mounts that it sees belong to another one above.
+	ForeignMounts bool
 	// SetgroupsDenied: that namespace has given up setgroups(2), and with it all below (user_namespaces(7)).
 	SetgroupsDenied bool
 	// LastCap is the kernel's highest capability number; Caps is what zbox may hand on (its bounding set, a mask).

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -22,11 +23,26 @@ func TestRootOfAUserNamespaceRunsSandboxes(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	cmd := exec.Command(program, "--root", filepath.Join(dir, "state"), "-c", config, "--", "sh", "-c", "id -u; awk '{ print $1, $2, $3 }' /proc/self/uid_map; echo > /made && echo made")
-	cmd.Args = append([]string{"unshare", "-Urm"}, cmd.Args...)
-	cmd.Path = "/usr/bin/unshare"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: caller, Gid: caller}}
-	if res := r.DoCommand(cmd); res.Code != 0 || res.Stdout != "0\n0 0 1\nmade\n" {
-		t.Errorf("exit code %d, %q, %q", res.Code, res.Stdout, res.Stderr)
+	zbox := program + " --root " + dir + "/state -c " + config
+	const look = ` -- sh -c 'id -u; awk "{ print \$1, \$2, \$3 }" /proc/self/uid_map; echo > /made && echo made'`
+	for _, test := range []struct{ name, flags, script, want string }{
+		{"with mounts of its own", "-Urm", zbox + look, "0\n0 0 1\nmade\n"},
+		{"with the mounts of the host", "-Ur", zbox + look, "0\n0 0 1\nmade\n"},
+		{
+			"with a covered /proc", "-Urm", "mount --bind /dev/null /proc/kmsg; " + zbox + look,
+			"mount filesystem proc: VFS: Mount too revealing: operation not permitted (step 22 of 85): where parts of /proc are covered, as in most containers, " +
+				"no other can be mounted: start that container with --security-opt systempaths=unmasked (docker) or unmask=ALL (podman)\n",
+		},
+	} {
+		cmd := exec.Command("unshare", test.flags, "sh", "-c", test.script)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: caller, Gid: caller}}
+		res := r.DoCommand(cmd)
+		said := res.Stdout
+		if res.Code != 0 {
+			_, said, _ = strings.Cut(res.Stderr, "mounts[2] (/proc): ")
+		}
+		if said != test.want {
+			t.Errorf("%s: exit code %d, %q, %q", test.name, res.Code, res.Stdout, res.Stderr)
+		}
 	}
 }
