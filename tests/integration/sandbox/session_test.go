@@ -146,3 +146,16 @@ func TestSandboxOfAUserWithPortsOnlyIsHeldIn(t *testing.T) {
 		t.Errorf("%v, output %q, %s", err, output.String(), errors.String())
 	}
 }
+
+// A user with a range in /etc/subuid and newuidmap has other ids inside, too.
+func TestSandboxOfAUserHasTheirSubordinateIDs(t *testing.T) {
+	integration.NeedsSystemd(t)
+	r := integration.NewAs(t, integration.NeedsUser(t, "tester"))
+	config := readable(t, newBox(t, r).with("uid", 33).with("gid", 33).write(t))
+	script := "id -u; awk '{ print $1, $2, $3 }' /proc/self/uid_map; echo > /tmp/made; stat -c '%u %g' /tmp/made"
+	got := r.Must("-c", config, "--", "sh", "-c", script)
+	want := fmt.Sprintf("33\n0 %d 1\n1 100000 65535\n33 33\n", r.User.UID)
+	if got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
