@@ -16,7 +16,7 @@ export MACHINE=systemd
 chmod 666 /dev/net/tun
 
 # What these test does not depend on the machine, and takes minutes where the processor is emulated, or needs the repository.
-skip='TestUsageRunsAsPrinted|TestThousandCycles|TestTwoHundredSandboxes|TestSandboxKilledAtAnyMoment|TestSandboxLeavesNothingWhenTheOtherEndIsSilent'
+skip='TestUsage|TestThousandCycles|TestTwoHundredSandboxes|TestSandboxKilledAtAnyMoment|TestSandboxLeavesNothingWhenTheOtherEndIsSilent'
 declare -A select=([security]='Cgroup|Rootless')
 
 rc=0

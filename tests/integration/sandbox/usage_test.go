@@ -59,3 +59,37 @@ func TestUsageRunsAsPrinted(t *testing.T) {
 		}
 	}
 }
+
+// And those of the README, whose bin/zbox is the one under test.
+func TestUsageOfTheREADMERunsAsPrinted(t *testing.T) {
+	w := newWorld(t)
+	newBox(t, w.Runtime)
+	top, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(top, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := regexp.MustCompile("(?s)## As a sandbox\n\n```\n(.*?)```").FindStringSubmatch(string(text))
+	if block == nil {
+		t.Fatal("there is no block of commands")
+	}
+	dir := integration.PublicDir(t)
+	if err := os.Symlink(filepath.Join(top, "examples"), filepath.Join(dir, "examples")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	wrapper := "#!/bin/sh\nexec " + w.Path + " --root " + w.Root + " \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(dir, "bin/zbox"), []byte(wrapper), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	script := "set -e; cd " + dir + "\n" + block[1] + "bin/zbox exec box cat /etc/hostname; bin/zbox delete --force box\n"
+	res := w.DoCommand(w.host.command("bash", "-c", script))
+	if res.Code != 0 || !strings.HasSuffix(res.Stdout, " tmp\nbusybox\n") || res.Stderr != "" {
+		t.Errorf("exit code %d, %q, %q", res.Code, res.Stdout, res.Stderr)
+	}
+}
