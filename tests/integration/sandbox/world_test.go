@@ -63,6 +63,8 @@ func newWorld(t *testing.T) *world {
 	w.host.must("ip", "link", "set", "far0", "netns", strconv.Itoa(w.outside.pid))
 	w.outside.must("ip", "addr", "add", "192.0.2.1/24", "dev", "far0")
 	w.outside.must("ip", "link", "set", "far0", "up")
+	// The kernel tells the other end in the background, and that is seen in a snapshot.
+	integration.Eventually(t, "the host's link is up", func() bool { return strings.Contains(w.host.must("ip", "link", "show", "up0"), " state UP ") })
 	return w
 }
 
