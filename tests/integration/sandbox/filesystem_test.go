@@ -325,6 +325,12 @@ func TestDynamicProgramBringsItsLibraries(t *testing.T) {
 	if res.Code != 0 || res.Stdout != "/bin/bash\nmade\n" {
 		t.Errorf("exit code %d, %q, %q", res.Code, res.Stdout, res.Stderr)
 	}
+	// Which are the host's own, and read-only.
+	script := `while read -r a b c d target options rest; do case $target in /bin/bash|*.so*) echo "${options%%,*}";; esac; done < /proc/self/mountinfo`
+	res = r.Do("-c", newBox(t, r).with("binary", "/bin/bash").write(t), "--", "-c", script)
+	if files := strings.Count(res.Stdout, "\n"); files < 3 || res.Stdout != strings.Repeat("ro\n", files) {
+		t.Errorf("mounted %q, %q", res.Stdout, res.Stderr)
+	}
 }
 
 // The bundle runs on other runtimes, too: with all layers, and with what is written thrown away.

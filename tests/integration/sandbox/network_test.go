@@ -12,6 +12,9 @@ func TestSandboxWithoutNetworkReachesItselfOnly(t *testing.T) {
 	if got := w.inside(w.box(false), "ask", "tcp", "192.0.2.1:80"); got != "network is unreachable" {
 		t.Errorf("got %q", got)
 	}
+	if got := w.inside(w.box(false), "alone", "/tmp/socket"); got != "unix\ntcp4" {
+		t.Errorf("by itself: %q", got)
+	}
 }
 
 func TestSandboxWithAccessReachesTheWorld(t *testing.T) {

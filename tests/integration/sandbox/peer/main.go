@@ -4,6 +4,7 @@
 //	peer dns 203.0.113.7 udp:192.0.2.1:53 answers every question for an IPv4 address with this one
 //	peer ask tcp 192.0.2.1:80             prints the answer, or why there is none
 //	peer leave tcp 192.0.2.1:80           connects, says "ready", and behind its input's end leaves without waiting for an answer
+//	peer alone /tmp/socket                connects to itself by AF_UNIX, and by TCP on loopback, and prints what went through
 //	peer lookup NAME                      prints the address that the resolvers of /etc/resolv.conf know
 //
 // Servers end with their standard input.
@@ -41,6 +42,8 @@ func run(command string, args []string) error {
 		return ask(args[0], args[1])
 	case "leave":
 		return leave(args[0], args[1])
+	case "alone":
+		return errors.Join(through("unix", args[0]), through("tcp4", "127.0.0.1:0"))
 	case "lookup":
 		addresses, err := net.LookupHost(args[0])
 		fmt.Println(strings.Join(addresses, " "))
@@ -92,6 +95,28 @@ func leave(protocol, address string) error {
 		return err
 	}
 	_, err = conn.Write([]byte("bye\n"))
+	return err
+}
+
+// through sends the name of the network over a connection to itself.
+func through(network, address string) error {
+	l, err := net.Listen(network, address)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	go func() {
+		if conn, err := net.Dial(network, l.Addr().String()); err == nil {
+			fmt.Fprintln(conn, network)
+			conn.Close()
+		}
+	}()
+	conn, err := l.Accept()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = io.Copy(os.Stdout, conn)
 	return err
 }
 
