@@ -27,7 +27,7 @@ func networkCommand() *cli.Command {
 			case "watch":
 				return network.Watch()
 			case "shut":
-				return network.Shut()
+				return network.Shut(c.Args().Get(1))
 			}
 			conn, given := c.App.Metadata["connection"].(*connection)
 			if !given {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -26,8 +27,13 @@ func startShut(c Config) error {
 	if err != nil {
 		return fmt.Errorf("finding zbox itself: %w", err)
 	}
+	namespace := fmt.Sprintf("/proc/%d/ns/net", c.Pid)
+	number, err := inode(namespace)
+	if err != nil {
+		return err
+	}
 	cmd := exec.Command(program, "--preserve-credentials",
-		fmt.Sprintf("--user=/proc/%d/ns/user", c.Pid), fmt.Sprintf("--net=/proc/%d/ns/net", c.Pid), self, "network", "shut")
+		fmt.Sprintf("--user=/proc/%d/ns/user", c.Pid), "--net="+namespace, self, "network", "shut", strconv.FormatUint(number, 10))
 	cmd.Env, cmd.Dir = []string{}, "/"
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("keeping the sandbox's connections in: %s: %w: %s", program, err, lastWords(string(output)))
@@ -35,9 +41,17 @@ func startShut(c Config) error {
 	return nil
 }
 
-// Shut lets nothing out of the caller's network namespace but answers to what came in. It lasts as long as the namespace: no program of a
+// Shut lets nothing out of the caller's network namespace but answers to what came in. number is that of the namespace: nobody is to do this
+// to the host's by mistake. It lasts as long as the namespace: no program of a
 // sandbox has CAP_NET_ADMIN over it, nor CAP_NET_RAW, whose AF_PACKET sockets send past all rules.
-func Shut() error {
+func Shut(number string) error {
+	own, err := inode(hostNamespace)
+	if err != nil {
+		return err
+	}
+	if number != strconv.FormatUint(own, 10) {
+		return errors.New("shut is what up starts in a sandbox's network namespace, and this is another one")
+	}
 	conn, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("talking to nftables: %w", err)

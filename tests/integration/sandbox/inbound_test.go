@@ -95,6 +95,9 @@ func TestRootlessForwardCannotBeOpenedFromInside(t *testing.T) {
 					t.Errorf("%s: exit code %d, %q", capability, res.Code, res.Stderr)
 				}
 			}
+			if res := w.do("network", "shut"); res.Code != 1 || !strings.Contains(res.Stderr, "this is another one") {
+				t.Errorf("shut on the host: exit code %d, %q", res.Code, res.Stderr)
+			}
 			cmd := w.byCaller(path, w.box(false, forward(8080, 80)), "serve", "tcp::80")
 			stop := startServer(t, cmd)
 			pid := w.insideOf(cmd.Process.Pid)
