@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -38,6 +39,7 @@ type StepError struct {
 	Origin        string // the JSON field that asked for the step
 	Detail        string
 	Err           error // an errno, or nil
+	Remedy        string // what an administrator can do, or ""
 }
 
 func (e *StepError) Error() string {
@@ -54,6 +56,9 @@ func (e *StepError) Error() string {
 	if e.Number > 0 {
 		text += fmt.Sprintf(" (step %d of %d)", e.Number, e.Total)
 	}
+	if e.Remedy != "" {
+		text += "; " + e.Remedy
+	}
 	return text
 }
 
@@ -68,6 +73,9 @@ func (p *performer) stepError(n int, detail string, err error) error {
 	e := &StepError{Number: n, Total: len(p.plan.Steps), Origin: origin, Detail: detail, Err: err}
 	if p.journal {
 		e.File = configFile
+	}
+	if n > 0 && n <= len(p.plan.Steps) && slices.ContainsFunc(p.plan.Steps[:n], makesUserNamespace) {
+		e.Remedy = userNamespaceRemedy("/proc", err, makesUserNamespace(p.plan.Steps[n-1]), os.Geteuid() == 0)
 	}
 	return e
 }
