@@ -38,7 +38,7 @@ type StepError struct {
 	File          string // that Origin is a field of; "" for a process of exec, which may come from the command line
 	Origin        string // the JSON field that asked for the step
 	Detail        string
-	Err           error // an errno, or nil
+	Err           error  // an errno, or nil
 	Remedy        string // what an administrator can do, or ""
 }
 
