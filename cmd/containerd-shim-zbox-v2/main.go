@@ -13,6 +13,7 @@ import (
 
 	_ "github.com/bxrne/zbox/arena"
 	"github.com/bxrne/zbox/shim"
+	_ "github.com/bxrne/zbox/sysmon"
 )
 
 // Set by the linker.

@@ -499,6 +499,33 @@ func TestSessionKeyringIsNewUnlessAskedOtherwise(t *testing.T) {
 	}
 }
 
+// zbox gives a thread of its own another timer slack, and a process inherits that of the thread that starts it: which one is by chance.
+func TestTimerSlackIsTheCallers(t *testing.T) {
+	want, err := os.ReadFile("/proc/self/timerslack_ns")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := New(t)
+	l := newHookLog(t)
+	show := []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "cat /proc/self/timerslack_ns >> " + l.path}}}
+	b := NewBundle(t, l.visible(), Shell("cat /proc/self/timerslack_ns; exec sleep 1000"), func(s *specs.Spec) {
+		s.Hooks = &specs.Hooks{CreateRuntime: show, Poststart: show, Poststop: show}
+	})
+	for range 8 {
+		c := r.Start(b)
+		Eventually(t, "it has written", func() bool { return c.Output() != "" })
+		got := c.Output() + c.Must("exec", c.ID, "/bin/cat", "/proc/self/timerslack_ns")
+		c.Kill()
+		c.Delete()
+		if got != string(want)+string(want) {
+			t.Errorf("timer slack of init and of an exec: %q, want %q each", got, want)
+		}
+	}
+	if got := strings.Join(l.lines(), "\n") + "\n"; got != strings.Repeat(string(want), 24) {
+		t.Errorf("timer slack of hooks: %q, want %q each", got, want)
+	}
+}
+
 func TestOnlyStdioIsOpenInTheContainer(t *testing.T) {
 	r := New(t)
 	extra, err := os.Open("/etc")
