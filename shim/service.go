@@ -34,7 +34,7 @@ type service struct {
 	containers map[string]*container // nil while one is being made
 }
 
-func newService(ctx context.Context, id string, remote shim.Publisher, shutdown func()) (*service, error) {
+func newService(ctx context.Context, id string, unused shim.Publisher, shutdown func()) (*service, error) {
 	namespace, err := namespaces.NamespaceRequired(ctx)
 	if err != nil {
 		return nil, err
@@ -44,16 +44,21 @@ func newService(ctx context.Context, id string, remote shim.Publisher, shutdown 
 		id: id, namespace: namespace, shutdown: shutdown, reaper: newReaper(), containers: map[string]*container{},
 		warn: func(line string) { logger.Warn(line) }, debug: func(line string) { logger.Debug(line) },
 	}
-	s.publisher = &publisher{remote: remote, queue: make(chan any, eventQueue), warn: s.warn}
 	if os.Args[len(os.Args)-1] == "delete" {
 		debug.SetGCPercent(-1) // it ends before there is garbage enough
 		return s, nil
 	}
 	// The library's 40 % has the collector run three times while a container is made; the trimmer does better.
 	debug.SetGCPercent(100)
+	if s.publisher, err = newPublisher(namespace, os.Getenv(ttrpcAddressEnv), s.warn); err != nil {
+		return nil, err
+	}
 	s.trimmer = newTrimmer()
 	go s.reaper.serve()
-	go s.publisher.run(ctx, namespace)
+	go func() {
+		s.publisher.run(ctx)
+		unused.Close() // which the library waits for
+	}()
 	if address, err := shim.ReadAddress(addressFile); err == nil {
 		go removeSocketAtEnd(ctx, address)
 	}

@@ -9,10 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	"github.com/containerd/fifo"
 	"golang.org/x/sys/unix"
 )
+
+// firstReadPatience bounds how long the end of a process waits for a client that is there, but has read nothing of its output.
+const firstReadPatience = time.Second
 
 // A sink is where output is copied to. Closing it twice is harmless.
 type sink struct {
@@ -84,12 +89,64 @@ func openFIFO(ctx context.Context, path string) (io.WriteCloser, error) {
 	if err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
-	return heldFIFO{WriteCloser: w, reader: r}, nil
+	return &heldFIFO{WriteCloser: w, reader: r}, nil
 }
 
 type heldFIFO struct {
 	io.WriteCloser
-	reader *os.File
+	reader  *os.File     // our own
+	written atomic.Int64 // bytes
 }
 
-func (f heldFIFO) Close() error { return errors.Join(f.WriteCloser.Close(), f.reader.Close()) }
+func (f *heldFIFO) Write(p []byte) (int, error) {
+	n, err := f.WriteCloser.Write(p)
+	f.written.Add(int64(n))
+	return n, err
+}
+
+// Close closes the FIFO when its client has begun to read. containerd's clients open it in a thread of its own, which on a busy machine may
+// not have returned from open(2) yet when a short process has ended; and when they are told of the end, they close what is not open, and with
+// it lose all of the output.
+func (f *heldFIFO) Close() error {
+	err := f.reader.Close() // then a client that is gone shows
+	if f.written.Load() > 0 {
+		f.awaitFirstRead()
+	}
+	return errors.Join(err, f.WriteCloser.Close())
+}
+
+// awaitFirstRead waits until something was read of what was written, nobody is there to do so, or firstReadPatience is over. That a pipe is
+// read wakes nobody: it is looked at again and again.
+func (f *heldFIFO) awaitFirstRead() {
+	conn, ok := f.WriteCloser.(syscall.Conn)
+	if !ok {
+		return
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return // closed
+	}
+	deadline := time.Now().Add(firstReadPatience)
+	for untouched := true; untouched && time.Now().Before(deadline); {
+		err := raw.Control(func(fd uintptr) { untouched = unread(int(fd)) == f.written.Load() && hasReader(int(fd)) })
+		if err != nil {
+			return
+		}
+	}
+}
+
+// unread is how many bytes are in a pipe.
+func unread(fd int) int64 {
+	n, err := unix.IoctlGetInt(fd, unix.TIOCINQ) // FIONREAD
+	if err != nil {
+		return 0
+	}
+	return int64(n)
+}
+
+// hasReader waits a millisecond for a pipe to lose its last reader.
+func hasReader(fd int) bool {
+	fds := []unix.PollFd{{Fd: int32(fd)}} // POLLERR is always told
+	n, err := unix.Poll(fds, 1)
+	return n == 0 || errors.Is(err, unix.EINTR)
+}

@@ -19,6 +19,9 @@ import (
 // container.
 const copyTimeout = 10 * time.Second
 
+// lastOutput bounds how long the exit of a process waits for its last output to be copied: another process may hold its end open.
+const lastOutput = 200 * time.Millisecond
+
 // copyBuffers are for the copies of all processes; most of the time there is nothing to copy.
 var copyBuffers = sync.Pool{New: func() any {
 	b := make([]byte, 32<<10)
@@ -47,7 +50,8 @@ type streams struct {
 	logger  *logger
 
 	closeInput sync.Once
-	copies     sync.WaitGroup
+	copies     sync.WaitGroup // ended when the sinks are closed
+	sourcesEnd sync.WaitGroup // ended when the sources have
 }
 
 // openStreams opens both sides of all streams. With a FIFO it waits for the client to open it, as long as ctx lets it.
@@ -198,8 +202,10 @@ func (st *streams) closeEnds() {
 
 // copyOut copies one output. The client reads its end as soon as the process has no more to say.
 func (st *streams) copyOut(to *sink, source io.Reader) {
+	st.sourcesEnd.Add(1)
 	st.copies.Go(func() {
 		copyStream(to, source)
+		st.sourcesEnd.Done()
 		to.done()
 	})
 }
@@ -225,18 +231,35 @@ func (st *streams) endInput() {
 	})
 }
 
+// settle waits until the clients are reading what a process that has ended has written: told of the exit, they may give up what they have not
+// begun to read.
+func (st *streams) settle() {
+	if within(lastOutput, &st.sourcesEnd) {
+		within(2*firstReadPatience, &st.copies)
+	}
+}
+
 // drain waits for the output of a process that has ended, and then closes everything.
 func (st *streams) drain() {
+	within(copyTimeout, &st.copies)
+	st.close()
+}
+
+// within waits for a group, and reports whether it ended in time.
+func within(limit time.Duration, group *sync.WaitGroup) bool {
 	done := make(chan struct{})
 	go func() {
-		st.copies.Wait()
+		group.Wait()
 		close(done)
 	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
 	select {
 	case <-done:
-	case <-time.After(copyTimeout):
+		return true
+	case <-timer.C:
+		return false
 	}
-	st.close()
 }
 
 // close closes everything, which also ends copies that go on.

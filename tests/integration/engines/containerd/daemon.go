@@ -46,6 +46,8 @@ disabled_plugins = [%s
 	"io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
 [grpc]
 address = "` + Socket + `"
+[debug]
+level = "debug"
 `
 
 // withoutCRI is for the tests that drive containerd with ctr.
@@ -117,7 +119,7 @@ func (d *Daemon) Log() string {
 func Complaints(log string) string {
 	var found []string
 	for line := range strings.Lines(log) {
-		if !strings.Contains(line, " level=info ") && !strings.Contains(line, "cleaning up after shim disconnected") {
+		if !strings.Contains(line, " level=debug ") && !strings.Contains(line, " level=info ") && !strings.Contains(line, "cleaning up after shim disconnected") {
 			found = append(found, line)
 		}
 	}

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 
 // ways are the shims that containerd runs containers with, as flags of "ctr run".
 var ways = []way{
-	{shim: "stock", flags: []string{"--runc-binary", engines.Zbox()}, leavesSocket: true},
+	{shim: "stock", flags: []string{"--runc-binary", engines.Zbox()}, leavesSocket: true, losesOutput: true},
 	{shim: "own", flags: []string{"--runtime", "io.containerd.zbox.v2"}},
 }
 
@@ -35,6 +35,8 @@ type way struct {
 	shim         string
 	flags        []string
 	leavesSocket bool // when it is killed, whatever the runtime
+	// losesOutput: ctr gives up a FIFO that it has not opened yet when a short container has ended, on a busy machine, whatever the runtime.
+	losesOutput bool
 }
 
 // forEachShim runs the test with every shim, and fails it if anything of its containers stays. run is "run" with the shim's flags.

@@ -242,12 +242,26 @@ func TestLoggerGetsTheOutput(t *testing.T) {
 }
 
 func TestManyContainersLeaveNothing(t *testing.T) {
-	forEachShim(t, func(t *testing.T, run []string) {
+	forEachWay(t, func(t *testing.T, w way) {
 		begin := time.Now()
 		n := engines.Containers(t)
+		logs := t.TempDir()
 		engines.Parallel(n, func(i int) {
-			args := with(run, "--rm", Image, fmt.Sprintf("many-%d", i), "echo", strconv.Itoa(i))
-			engines.Case{Args: strings.Join(args, " "), Stdout: strconv.Itoa(i)}.Check(t, client()...)
+			run := with([]string{"run", "--rm"}, w.flags...)
+			log := filepath.Join(logs, strconv.Itoa(i))
+			if w.losesOutput {
+				run = with(run, "--log-uri", "file://"+log)
+			}
+			args := with(run, Image, fmt.Sprintf("many-%d", i), "echo", strconv.Itoa(i))
+			want := strconv.Itoa(i)
+			if !w.losesOutput {
+				engines.Case{Args: strings.Join(args, " "), Stdout: want}.Check(t, client()...)
+				return
+			}
+			Must(t, args...)
+			if text, err := os.ReadFile(log); string(text) != want+"\n" {
+				t.Errorf("the log of container %d has %q (%v)", i, text, err)
+			}
 		})
 		t.Logf("%d containers in %v", n, time.Since(begin))
 	})

@@ -278,3 +278,41 @@ func TestContainersOfTheShimAreThoseOfZbox(t *testing.T) {
 		engines.Case{Args: "--root /run/containerd/zbox/" + Namespace + " list -q", Stdout: "life"}.Check(t, engines.Zbox())
 	})
 }
+
+// told is how many events of a topic containerd has got from shims, by its log from a place on.
+func told(topic string, from int) int {
+	return len(regexp.MustCompile(`msg="event forwarded" ns=`+Namespace+` topic=`+topic+` `).FindAllString(daemon.Log()[from:], -1))
+}
+
+func TestExitWhileContainerdIsDownIsToldOnce(t *testing.T) {
+	withOwnShim(t, func(t *testing.T, run []string) {
+		pidFile := filepath.Join(t.TempDir(), "pid")
+		Must(t, with(run, "-d", "--pid-file", pidFile, Image, "life", "sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.1; done")...)
+		pid, err := os.ReadFile(pidFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := len(daemon.Log())
+		if err := daemon.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		engines.Call(t, "kill", string(pid))
+		engines.Eventually(t, "the process has ended", func() bool {
+			_, err := os.Stat("/proc/" + string(pid))
+			return errors.Is(err, os.ErrNotExist)
+		})
+		if err := daemon.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		engines.Eventually(t, "the exit is told", func() bool { return told("/tasks/exit", before) > 0 })
+		if got := status(t, "life"); got != "STOPPED" {
+			t.Errorf("the task is %s", got)
+		}
+		engines.Case{Args: "tasks rm life", Stderr: "exit code 7"}.Check(t, client()...)
+		// Behind the exit comes the deletion: no second exit can follow.
+		engines.Eventually(t, "the deletion is told", func() bool { return told("/tasks/delete", before) > 0 })
+		if exits, deletions := told("/tasks/exit", before), told("/tasks/delete", before); exits != 1 || deletions != 1 {
+			t.Errorf("%d exits and %d deletions are told", exits, deletions)
+		}
+	})
+}
