@@ -63,8 +63,12 @@ func newWorld(t *testing.T) *world {
 	w.host.must("ip", "link", "set", "far0", "netns", strconv.Itoa(w.outside.pid))
 	w.outside.must("ip", "addr", "add", "192.0.2.1/24", "dev", "far0")
 	w.outside.must("ip", "link", "set", "far0", "up")
-	// The kernel tells the other end in the background, and that is seen in a snapshot.
-	integration.Eventually(t, "the host's link is up", func() bool { return strings.Contains(w.host.must("ip", "link", "show", "up0"), " state UP ") })
+	// The kernel tells the other end in the background, which then gets an address of IPv6, and that is seen in a snapshot.
+	_, err := os.Stat("/proc/net/if_inet6")
+	integration.Eventually(t, "the host's link is up", func() bool {
+		up := strings.Contains(w.host.must("ip", "link", "show", "up0"), " state UP ")
+		return up && (err != nil || strings.Contains(w.host.must("ip", "-6", "route", "show", "table", "local", "dev", "up0"), "local fe80:"))
+	})
 	return w
 }
 
