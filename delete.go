@@ -21,11 +21,11 @@ func deleteCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			rt, err := openRuntime(c)
+			o, err := runtimeOptions(c)
 			if err != nil {
 				return err
 			}
-			o, err := runtimeOptions(c)
+			rt, err := openWith(c, o)
 			if err != nil {
 				return err
 			}

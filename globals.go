@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/bxrne/zbox/libzbox"
 )
@@ -41,6 +42,11 @@ func openRuntime(c *cli.Context) (*libzbox.Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
+	return openWith(c, o)
+}
+
+// openWith is openRuntime with options that were read before.
+func openWith(c *cli.Context, o libzbox.Options) (*libzbox.Runtime, error) {
 	o.Warn = reportOf(c).warn
 	o.RunHook = ownHooks(c)
 	return libzbox.New(o)
@@ -118,10 +124,17 @@ func borrowedRoot() bool {
 	if os.Getenv("USER") == "root" {
 		return false
 	}
-	data, err := os.ReadFile("/proc/self/uid_map")
+	// Not with os.ReadFile, which has the Go runtime set up its poller.
+	fd, err := unix.Open("/proc/self/uid_map", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return false
 	}
-	fields := strings.Fields(string(data))
+	defer unix.Close(fd)
+	data := make([]byte, 256) // the first line is enough
+	n, err := unix.Read(fd, data)
+	if err != nil {
+		return false
+	}
+	fields := strings.Fields(string(data[:n]))
 	return len(fields) >= 3 && (fields[0] != "0" || fields[1] != "0" || fields[2] != "4294967295")
 }

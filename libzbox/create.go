@@ -258,7 +258,8 @@ func (d *draft) journal() (*Container, error) {
 	c.j = journal{
 		Version: journalVersion, OCIVersion: d.spec.Version, ID: d.id, Bundle: d.bundle, Rootfs: d.rootfs,
 		Created: time.Now().UTC(), OwnerUID: os.Geteuid(), Annotations: d.spec.Annotations,
-		Phase: phaseCreating, Worker: worker, Cgroup: d.cgroup.Saved(), Steps: len(d.plan.Steps), Tail: tail(d.plan),
+		Phase: phaseCreating, Worker: worker, Cgroup: d.cgroup.Saved(), Settled: settled(d.spec),
+		Steps: len(d.plan.Steps), Tail: tail(d.plan),
 	}
 	// The configuration comes first: where there is a state record, it is complete.
 	if err = c.writeFile(configFile, unix.O_EXCL, d.raw); err == nil {

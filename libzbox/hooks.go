@@ -56,6 +56,9 @@ func (c *Container) runHooks(kind string, status specs.ContainerState) error {
 // poststop runs the poststop hooks; a failure is a warning and the others run all the same (runtime.md, lifecycle, step 13). For
 // them the container is deleted already (step 12); a delete that is killed meanwhile is resumed by the next one.
 func (c *Container) poststop() error {
+	if c.j.Settled {
+		return nil
+	}
 	s, err := c.Spec()
 	if errors.Is(err, os.ErrNotExist) { // it goes only behind the hooks
 		return nil

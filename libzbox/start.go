@@ -48,15 +48,8 @@ func (c *Container) Start() error {
 
 // poststart runs the poststart hooks of a started container and then has nothing left to do with it.
 func (c *Container) poststart() error {
-	s, err := c.Spec()
-	if err != nil {
-		return err
-	}
-	if len(hooksOf(s, "poststart")) > 0 {
-		if err := c.writeJournal(); err != nil {
-			return err
-		}
-		if err := c.runHooks("poststart", specs.StateRunning); err != nil {
+	if !c.j.Settled {
+		if err := c.runPoststart(); err != nil {
 			return err
 		}
 	}
@@ -64,11 +57,31 @@ func (c *Container) poststart() error {
 	return c.writeJournal()
 }
 
+func (c *Container) runPoststart() error {
+	s, err := c.Spec()
+	if err != nil || len(hooksOf(s, "poststart")) == 0 {
+		return err
+	}
+	if err := c.writeJournal(); err != nil {
+		return err
+	}
+	return c.runHooks("poststart", specs.StateRunning)
+}
+
+// settled reports whether nothing that comes behind the start barrier needs the configuration.
+func settled(s *specs.Spec) bool {
+	listens := s.Linux != nil && s.Linux.Seccomp != nil && s.Linux.Seccomp.ListenerPath != ""
+	return !listens && len(hooksOf(s, "poststart")) == 0 && len(hooksOf(s, "poststop")) == 0
+}
+
 // passBarrier starts the stage that waits, and follows it up to execve(2).
 func (c *Container) passBarrier() error {
-	s, err := c.Spec()
-	if err != nil {
-		return err
+	var s *specs.Spec
+	if !c.j.Settled {
+		var err error
+		if s, err = c.Spec(); err != nil {
+			return err
+		}
 	}
 	stage, err := nsexec.Connect(c.startSocket())
 	if err != nil {
