@@ -115,9 +115,7 @@ func (o *options) addData(word string) error {
 		o.idmap, o.ridmap, o.idmapData = true, true, rest
 		return nil
 	}
-	if word == "" {
-		return fmt.Errorf("options: an option is empty")
-	}
+	// The empty option asks for nothing: buildah makes one of a volume without options.
 	o.data = append(o.data, splitData(word)...)
 	return nil
 }
