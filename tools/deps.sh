@@ -43,6 +43,7 @@ for goal in build "$@"; do
 		want busybox-static /bin/busybox /usr/bin/busybox
 		want runc /usr/sbin/runc /usr/bin/runc
 		want podman /usr/bin/podman
+		want buildah /usr/bin/buildah
 		want conmon /usr/bin/conmon
 		want netavark /usr/lib/podman/netavark
 		want catatonit /usr/bin/catatonit

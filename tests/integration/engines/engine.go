@@ -280,13 +280,14 @@ func NothingLeft(t *testing.T, list func() *exec.Cmd) {
 	}
 }
 
-// cgroups are those of podman and docker that carry the id of a container.
+// cgroups are those of containers: podman's and docker's carry an id, buildah's a number.
 func cgroups() []string {
 	var found []string
 	_ = filepath.WalkDir("/sys/fs/cgroup", func(path string, d fs.DirEntry, err error) error {
 		engine := strings.Contains(path, "libpod") || strings.Contains(path, "/docker")
 		podOfRunc := !IsZbox() && filepath.Base(filepath.Dir(path)) == "libpod_parent" && len(d.Name()) == 64 // runc leaves some of them
-		if err == nil && d.IsDir() && engine && hasID(d.Name()) && !podOfRunc {
+		container := engine && hasID(d.Name()) || strings.HasPrefix(d.Name(), "buildah-buildah")
+		if err == nil && d.IsDir() && container && !podOfRunc {
 			found = append(found, path)
 		}
 		return nil // a cgroup of somebody else may go away under the walk

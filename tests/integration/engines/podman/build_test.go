@@ -21,21 +21,11 @@ CMD cat /b /id /tmp/where
 // The steps go through the runtime, which the recorder proves.
 func TestBuild(t *testing.T) {
 	forEachUser(t, func(e *engine) {
-		if err := os.Remove(engines.Argv); err != nil && !os.IsNotExist(err) {
-			t.Fatal(err)
-		}
-		if f, err := os.OpenFile(engines.Argv, os.O_CREATE|os.O_WRONLY, 0o666); err == nil {
-			_ = f.Chmod(0o666)
-			f.Close()
-		}
+		created := record(e.t)
 		e.must("--runtime", engines.Recorder, "build", "--isolation", "oci", "--network", "none", "-t", "built", engines.Dir+"/tmp/context")
 		e.run(engines.Case{Args: `built`, Stdout: "built\n0\n/tmp\n1000"})
-		argv, err := os.ReadFile(engines.Argv)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n := strings.Count(string(argv), "create --bundle "); n != 2 {
-			e.t.Errorf("the runtime was called to create %d containers, want 2:\n%s", n, argv)
+		if n := created(); n != 2 {
+			e.t.Errorf("the runtime was called to create %d containers, want 2", n)
 		}
 		e.must("rmi", "built")
 	})
