@@ -1,5 +1,5 @@
 #!/bin/bash
-# engines.suite.sh: runs the compiled tests of podman and docker beside it, with systemd and cgroup v2, as root and as a user with a
+# engines.suite.sh: runs the compiled tests of the engines beside it, with systemd and cgroup v2, as root and as a user with a
 # session. The control of the times is runc, and crun beside it. ENGINES_CONTAINERS (6) and ENGINES_KILLS (4) are their knobs.
 set -uo pipefail
 

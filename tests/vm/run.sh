@@ -24,8 +24,9 @@ payload() {
 		./tests/integration/security/attacker
 	musl-gcc -Os -static -s -o "$1/programs/true" bench/true.c
 	if [ "${SUITE:-}" = engines.suite.sh ]; then
-		for engine in ${ENGINES:-podman docker}; do
-			CGO_ENABLED=0 go test -c -trimpath -tags 'urfave_cli_no_docs engines' -o "$1/engines/" "./tests/integration/engines/$engine"
+		cp bin/containerd-shim-zbox-v2 "$1/"
+		for engine in ${ENGINES:-podman docker containerd cri}; do # cri is a module of its own
+			(cd "tests/integration/engines/$engine" && CGO_ENABLED=0 go test -c -trimpath -tags 'urfave_cli_no_docs engines' -o "$1/engines/" .)
 		done
 	elif [ -z "${ONLY:-}" ]; then
 		tests/validation/run.sh build
@@ -35,7 +36,7 @@ payload() {
 	fi
 	cat >"$1/run.sh" <<-SCRIPT
 		#!/bin/bash
-		export ONLY=$(printf %q "${ONLY:-}") VERBOSE=${VERBOSE:-} RUNS=${RUNS:-20}
+		export ONLY=$(printf %q "${ONLY:-}") VERBOSE=${VERBOSE:-} RUNS=${RUNS:-20} ENGINES_CONTAINERS=${ENGINES_CONTAINERS:-} ENGINES_KILLS=${ENGINES_KILLS:-}
 		exec ./${SUITE:-suite.sh}
 	SCRIPT
 	chmod +x "$1/run.sh"
