@@ -21,7 +21,8 @@ import (
 	"github.com/bxrne/zbox/tests/integration/engines/containerd"
 )
 
-// plugins configures the runtime handlers: zbox below containerd's own shim, and the shim of zbox.
+// plugins configures the runtime handlers: zbox below containerd's own shim, and the shim of zbox, which containerd 1.6 gives no options
+// but the path of a file with them.
 const plugins = `[plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = %q
   restrict_oom_score_adj = true
@@ -35,8 +36,11 @@ const plugins = `[plugins."io.containerd.grpc.v1.cri"]
     runtime_type = "io.containerd.runc.v2"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.stock.options]
       BinaryName = %q
+      SystemdCgroup = %t
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.own]
     runtime_type = "io.containerd.zbox.v2"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.own.options]
+      ConfigPath = "/run/engines/own.toml"
 `
 
 const network = `{"cniVersion": "0.4.0", "name": "pods", "plugins": [{"type": "bridge", "bridge": "cni0", "isGateway": true,
@@ -46,11 +50,14 @@ var service cri.RuntimeServiceClient
 
 func TestMain(m *testing.M) {
 	engines.Enter(m, func() (func(), error) {
-		err := errors.Join(os.MkdirAll("/run/engines/cni", 0o755), os.WriteFile("/run/engines/cni/pods.conflist", []byte(network), 0o644))
+		err := errors.Join(
+			os.MkdirAll("/run/engines/cni", 0o755),
+			os.WriteFile("/run/engines/cni/pods.conflist", []byte(network), 0o644),
+			os.WriteFile("/run/engines/own.toml", fmt.Appendf(nil, "SystemdCgroup = %t\n", engines.Managed()), 0o644))
 		if err != nil {
 			return nil, err
 		}
-		daemon, err := containerd.Start(fmt.Sprintf(plugins, containerd.Image, engines.Zbox()))
+		daemon, err := containerd.Start(fmt.Sprintf(plugins, containerd.Image, engines.Zbox(), engines.Managed()))
 		if err != nil {
 			return nil, err
 		}
@@ -62,6 +69,22 @@ func TestMain(m *testing.M) {
 			}
 		}, err
 	})
+}
+
+// cgroups is where the pods' cgroups go: below a slice, as the kubelet has it, where systemd makes them.
+func cgroups() (parent, ofContainers string) {
+	if engines.Managed() {
+		return "engines.slice", "engines.slice/cri-containerd-*"
+	}
+	return "/" + containerd.Namespace, containerd.Namespace + "/*"
+}
+
+// cgroup is that of a container below its hierarchy on cgroup v1, and on v2.
+func cgroup(id string) string {
+	if parent, _ := cgroups(); engines.Managed() {
+		return parent + "/cri-containerd-" + id + ".scope"
+	}
+	return containerd.Namespace + "/" + id
 }
 
 // pod is a sandbox that the test made.
@@ -76,13 +99,14 @@ func forEachHandler(t *testing.T, change func(*cri.PodSandboxConfig), test func(
 	t.Helper()
 	for _, handler := range []string{"stock", "own"} {
 		t.Run(handler, func(t *testing.T) {
-			t.Cleanup(func() { containerd.NothingLeft(t, "k8s.io", containerd.Namespace+"/*") })
+			parent, ofContainers := cgroups()
+			t.Cleanup(func() { containerd.NothingLeft(t, "k8s.io", ofContainers) })
 			config := &cri.PodSandboxConfig{
 				Metadata:     &cri.PodSandboxMetadata{Name: "pod", Namespace: "tests", Uid: handler},
 				Hostname:     "in-a-pod",
 				LogDirectory: t.TempDir(),
 				Linux: &cri.LinuxPodSandboxConfig{
-					CgroupParent:    "/" + containerd.Namespace,
+					CgroupParent:    parent,
 					SecurityContext: &cri.LinuxSandboxSecurityContext{NamespaceOptions: &cri.NamespaceOption{}},
 				},
 			}
@@ -222,7 +246,7 @@ func (p *pod) limited(id, memory, quota string) {
 		files = map[string]string{"CGROUP/memory.max": memory, "CGROUP/cpu.max": quota + " 100000"}
 	}
 	for file, want := range files {
-		text, err := os.ReadFile(filepath.Join("/sys/fs/cgroup", strings.ReplaceAll(file, "CGROUP", containerd.Namespace+"/"+id)))
+		text, err := os.ReadFile(filepath.Join("/sys/fs/cgroup", strings.ReplaceAll(file, "CGROUP", cgroup(id))))
 		if err != nil || strings.TrimSpace(string(text)) != want {
 			p.t.Errorf("%s: %q (%v), want %s", file, text, err, want)
 		}
