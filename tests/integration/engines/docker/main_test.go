@@ -62,14 +62,17 @@ func TestMain(m *testing.M) {
 }
 
 // start starts dockerd, with the runtime as its default one, and waits for its answer. Containers outlive it.
-func start() error {
+func start() error { return startWith("--config-file", configFile) }
+
+func startWith(flags ...string) error {
 	log, err := os.OpenFile(engines.Dir+"/dockerd.log", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	dockerd = exec.Command("dockerd", "--config-file", configFile, "--data-root", engines.Dir+"/docker-data", "--exec-root", execDir, "-H", socket,
-		"--pidfile", pidFile, "--live-restore", "--default-ulimit", "nofile=1024:1024")
+	flags = append(flags, "--data-root", engines.Dir+"/docker-data", "--exec-root", execDir, "-H", socket, "--pidfile", pidFile,
+		"--live-restore", "--default-ulimit", "nofile=1024:1024")
+	dockerd = exec.Command("dockerd", flags...)
 	dockerd.Stdout, dockerd.Stderr = log, log
 	if err := dockerd.Start(); err != nil {
 		return err

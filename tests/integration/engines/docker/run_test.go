@@ -144,3 +144,35 @@ func becomeDefault(t *testing.T, name string) {
 		return docker(t, "info", "--format", "{{.DefaultRuntime}}") == name
 	})
 }
+
+// Without a file of configuration, and beside docker's own default runtime.
+func TestAddedRuntime(t *testing.T) {
+	if !engines.IsZbox() {
+		t.Skip("docker has runc of itself")
+	}
+	begin(t)
+	stop()
+	if err := startWith("--add-runtime", "zbox="+engines.Runtime()); err != nil {
+		t.Fatal(err)
+	}
+	defer again(t)
+	docker(t, "run", "-d", "--name", "added", "--runtime", "zbox", "--network", "none", "img", "sleep", "1000")
+	check(
+		t,
+		engines.Case{Args: `info --format {{.DefaultRuntime}}`, Stdout: "runc"},
+		engines.Case{Args: `inspect --format {{.HostConfig.Runtime}} added`, Stdout: "zbox"},
+		engines.Case{Args: `exec added echo hello`, Stdout: "hello"},
+	)
+	// docker names the directory of states after its default runtime.
+	listed := func() string {
+		t.Helper()
+		return engines.Call(t, engines.Runtime(), "--root", execDir+"/runtime-runc/moby", "list", "-q").Stdout
+	}
+	if id := docker(t, "inspect", "--format", "{{.Id}}", "added"); listed() != id+"\n" {
+		t.Errorf("zbox has the containers %q, want %s", listed(), id)
+	}
+	docker(t, "rm", "-f", "added")
+	if left := listed(); left != "" {
+		t.Errorf("zbox still has %s", left)
+	}
+}

@@ -3,8 +3,7 @@
 package docker
 
 import (
-	"fmt"
-	"math/rand"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -17,21 +16,19 @@ func TestKilledShimLeavesNothing(t *testing.T) {
 		t.Skip("runc leaves its cgroups")
 	}
 	begin(t)
-	for i := range engines.Kills(t) {
-		name := fmt.Sprintf("k%d", i)
-		cmd := client("run", "--network", "none", "--name", name, "img", "sleep", "0.1")
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		over := engines.Over(cmd) // docker says that the container has failed, or not if it was over
-		engines.Eventually(t, name+" has a shim", func() bool { return len(processes("containerd-shim")) > 0 || over(0) })
-		time.Sleep(time.Duration(rand.Intn(250)) * time.Millisecond) // the moment is what is random
-		for _, pid := range processes("containerd-shim") {
-			engines.Kill(t, pid)
-		}
-		if !over(time.Minute) {
-			t.Errorf("docker run of %s does not end", name)
-		}
+	engines.Storm{
+		Start: func(name string) *exec.Cmd {
+			return client("run", "--network", "none", "--name", name, "img", "sleep", "0.1")
+		},
+		Victims: func(string) []int { return processes("containerd-shim") },
+		Within:  250 * time.Millisecond,
+		CleanUp: removeContainer(t),
+	}.Run(t, engines.Kills(t))
+}
+
+func removeContainer(t *testing.T) func(name string) {
+	return func(name string) {
+		t.Helper()
 		docker(t, "rm", "-f", name)
 		nothingLeft(t)
 	}

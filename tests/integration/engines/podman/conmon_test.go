@@ -3,9 +3,8 @@
 package podman
 
 import (
-	"fmt"
-	"math/rand"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -24,28 +23,21 @@ func TestKilledConmonLeavesWhatDeleteRemoves(t *testing.T) {
 	}
 	forEachUser(t, func(e *engine) {
 		kept := 0
-		for i := range engines.Kills(t) {
-			name := fmt.Sprintf("k%d", i)
-			cmd := e.podman("run", "-d", "--network", "none", "--name", name, "img", "sleep", "0.2")
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			over := engines.Over(cmd) // podman may have lost its container
-			engines.Eventually(e.t, name+" has a conmon", func() bool { return len(conmons(name)) > 0 || over(0) })
-			time.Sleep(time.Duration(rand.Intn(350)) * time.Millisecond) // the moment is what is random
-			for _, pid := range conmons(name) {
-				engines.Kill(t, pid)
-			}
-			if !over(time.Minute) {
-				t.Errorf("podman run of %s does not end", name)
-			}
-			// The first rm of a container that ended meanwhile finds that it is not running, says so and fails.
-			if engines.Run(e.t, e.podman("rm", "-f", "-i", "-t", "0", name)).Code != 0 {
-				e.must("rm", "-f", "-i", "-t", "0", name)
-			}
-			kept += e.deleteForgotten()
-			e.nothingLeft()
-		}
+		engines.Storm{
+			Start: func(name string) *exec.Cmd {
+				return e.podman("run", "-d", "--network", "none", "--name", name, "img", "sleep", "0.2")
+			},
+			Victims: conmons,
+			Within:  350 * time.Millisecond,
+			CleanUp: func(name string) {
+				// The first rm of a container that ended meanwhile finds that it is not running, says so and fails.
+				if engines.Run(e.t, e.podman("rm", "-f", "-i", "-t", "0", name)).Code != 0 {
+					e.must("rm", "-f", "-i", "-t", "0", name)
+				}
+				kept += e.deleteForgotten()
+				e.nothingLeft()
+			},
+		}.Run(e.t, engines.Kills(t))
 		e.t.Logf("podman left %d of %d containers to the runtime", kept, engines.Kills(t))
 	})
 }

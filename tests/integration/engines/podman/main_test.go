@@ -142,6 +142,7 @@ func (e *engine) removeAll() {
 // podman prepares a call of podman.
 func (e *engine) podman(args ...string) *exec.Cmd {
 	cmd := exec.Command("podman", args...)
+	cmd.Dir = engines.Dir // conmon makes the file oom of a killed container where it was called
 	if e.user == nil {
 		cmd.Env = append(os.Environ(), "CONTAINERS_CONF="+engines.Dir+"/root.conf", "CONTAINERS_STORAGE_CONF="+engines.Dir+"/storage.conf")
 		return cmd
