@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/bxrne/zbox/tests/integration"
 )
@@ -53,8 +54,12 @@ func UseShell(t *testing.T, cmd *exec.Cmd) {
 	// The new size comes a moment after the terminal's change.
 	term.Send("until stty size | grep '44 101'; do :; done; sleep 1000\n")
 	term.Expect("44 101")
-	term.Send("\x03") // ctrl-c ends sleep, and not the shell
-	term.Send("echo still-$((40+3))\n")
+	// ctrl-c ends sleep, and not the shell. One that comes before sleep has begun ends nothing.
+	for deadline := time.Now().Add(patience); !strings.Contains(term.Text(), "still-43") && time.Now().Before(deadline); {
+		term.Send("\x03")
+		term.Send("echo still-$((40+3))\n")
+		time.Sleep(200 * time.Millisecond)
+	}
 	term.Expect("still-43")
 	term.Send("exit 6\n")
 	_ = cmd.Wait()
