@@ -36,7 +36,7 @@ func storm(t *testing.T, run []string, seconds string, begun func() bool, kill f
 	for i := range rounds(t) {
 		ran := make(chan engines.Result, 1)
 		go func() { ran <- Run(t, with(run, "--rm", Image, fmt.Sprintf("storm-%d", i), "sleep", seconds)...) }()
-		for deadline := time.Now().Add(time.Second); !begun() && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(patience); !begun() && time.Now().Before(deadline); {
 			time.Sleep(time.Millisecond)
 		}
 		delay := rand.N(150 * time.Millisecond) // such a container lives that long
