@@ -27,7 +27,7 @@ func TestKillWhileASandboxIsPrepared(t *testing.T) {
 		t.Fatal(err)
 	}
 	arguments := func(id string) []string {
-		return []string{"run", "-c", config, id, "--", "sh", "-c", "busybox find /bin /etc -exec busybox stat -c '%N %A %u:%g %s' {} +; cat /etc/*"}
+		return []string{"run", "-c", config, id, "--", "sh", "-c", "busybox find /bin /etc -exec busybox stat -c '%N %A %u:%g %s' {} + | sort; cat /etc/*"}
 	}
 	var all trace
 	var want string
