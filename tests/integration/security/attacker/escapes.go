@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -208,7 +209,7 @@ func inheritedDescriptors() error {
 	for _, e := range entries {
 		target, err := os.Readlink("/proc/self/fd/" + e.Name())
 		// Those of the Go runtime, and the directory that is being read.
-		if err != nil || e.Name() <= "2" || strings.HasPrefix(target, "anon_inode:") || strings.HasPrefix(target, "/proc/") {
+		if err != nil || slices.Contains([]string{"0", "1", "2"}, e.Name()) || strings.HasPrefix(target, "anon_inode:") || strings.HasPrefix(target, "/proc/") {
 			continue
 		}
 		fmt.Fprintln(os.Stderr, target)
