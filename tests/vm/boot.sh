@@ -16,11 +16,12 @@ mkfifo "$work/output"
 cat "$work/output" &
 cat=$!
 
-# The disk stays as it is (snapshot). Nehalem, the translation buffer and init_on_alloc=0 make it a quarter faster.
+# The disk stays as it is (snapshot). Nehalem, the translation buffer and init_on_alloc=0 make it a quarter faster. A kernel that panics
+# ends the machine (panic=-1 and -no-reboot).
 rc=0
 timeout "$seconds" qemu-system-x86_64 -accel tcg,thread=multi,tb-size=512 -cpu Nehalem -smp 2 -m 3G -display none -monitor none -net none \
 	-kernel "$image/vmlinuz" -initrd "$image/initrd.gz" -no-reboot \
-	-append "console=ttyS0 mitigations=off init_on_alloc=0 apparmor=1" -serial "file:$work/console" \
+	-append "console=ttyS0 mitigations=off init_on_alloc=0 apparmor=1 panic=-1" -serial "file:$work/console" \
 	-drive "file=$image/disk.img,format=raw,if=virtio,cache=unsafe,snapshot=on" \
 	-drive "file=$work/payload.img,format=raw,if=virtio,cache=unsafe" \
 	-device virtio-serial -chardev "file,id=output,path=$work/output" -device virtserialport,chardev=output </dev/null || rc=$?
