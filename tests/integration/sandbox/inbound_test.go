@@ -21,7 +21,8 @@ func TestRootlessForwardWorksWithoutAccess(t *testing.T) {
 			w := newWorld(t)
 			path := w.pathOf(helper, "nsenter")
 			check := w.leavesNothing()
-			cmd := w.byCaller(path, w.box(false, forward(8080, 80), forward(5353, 53, "protocol", "udp")), "serve", "tcp::80", "udp::53")
+			cmd := w.byCaller(path, w.box(false, forward(8080, 80), forward(5353, 53, "protocol", "udp"), forward(5354, 5354, "protocol", "udp")),
+				"serve", "tcp::80", "udp::53", "udp::5354")
 			stop := startServer(t, cmd)
 			for _, test := range []struct {
 				from              space
@@ -34,6 +35,10 @@ func TestRootlessForwardWorksWithoutAccess(t *testing.T) {
 				if got := w.ask(test.from, test.protocol, test.address); strings.Count(got, ".") != 3 {
 					t.Errorf("%s %s: %q", test.protocol, test.address, got)
 				}
+			}
+			// Those of Debian's programs that do: docs/sandbox.md.
+			if got := w.ask(w.host, "udp", "127.0.0.1:5354"); helper == "pasta" && strings.Count(got, ".") != 3 {
+				t.Errorf("udp 127.0.0.1:5354: %q", got)
 			}
 			if got := w.ask(w.outside, "tcp", "192.0.2.10:80"); got != "connection refused" {
 				t.Errorf("a port that is not forwarded: %q", got)
