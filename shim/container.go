@@ -17,6 +17,9 @@ import (
 	"github.com/bxrne/zbox/libzbox"
 )
 
+// pidFile of the bundle holds the pid of init, as with the stock shim.
+const pidFile = "init.pid"
+
 // A container is a task of containerd with its processes.
 type container struct {
 	id, bundle string
@@ -102,7 +105,8 @@ func (s *service) create(ctx context.Context, c *container, rootfs []*types.Moun
 	}
 	box, p, err := c.runtime.Create(c.id, libzbox.CreateOptions{
 		Bundle: c.bundle, NoPivot: c.options.NoPivotRoot, NoNewKeyring: c.options.NoNewKeyring,
-		Stdio: st.process, TakeConsole: c.init.stdio.terminal,
+		PidFile: filepath.Join(c.bundle, pidFile),
+		Stdio:   st.process, TakeConsole: c.init.stdio.terminal,
 	})
 	if err != nil {
 		st.close()

@@ -217,7 +217,7 @@ func TestInputReachesTheContainer(t *testing.T) {
 	forEachShim(t, func(t *testing.T, run []string) {
 		cmd := Ctr(with(run, "--rm", Image, "input", "sh", "-c", "read line; echo got $line")...)
 		cmd.Stdin = strings.NewReader("words\n")
-		if out, err := cmd.CombinedOutput(); err != nil || string(out) != "got words\n" {
+		if out, err := cmd.Output(); err != nil || string(out) != "got words\n" {
 			t.Errorf("%v: %q", err, out)
 		}
 	})

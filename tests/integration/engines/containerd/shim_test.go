@@ -64,11 +64,11 @@ func task(t *testing.T, id string) taskapi.TaskService {
 	return taskapi.NewTaskClient(client)
 }
 
-// traced runs what is to be done while strace follows a process, and returns the programs that were executed below it.
-func traced(t *testing.T, pid int, do func()) []string {
+// straced runs what is to be done while strace follows a process, and returns the system calls of a kind that were made in it and below it.
+func straced(t *testing.T, pid int, call string, do func()) string {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "strace")
-	cmd := exec.Command("strace", "-f", "-qq", "-e", "trace=execve", "-e", "signal=none", "-o", log, "-p", fmt.Sprint(pid))
+	cmd := exec.Command("strace", "-f", "-qq", "-e", "trace="+call, "-e", "signal=none", "-o", log, "-p", fmt.Sprint(pid))
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -83,8 +83,14 @@ func traced(t *testing.T, pid int, do func()) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(text)
+}
+
+// traced are the programs that were executed below a process meanwhile.
+func traced(t *testing.T, pid int, do func()) []string {
+	t.Helper()
 	var programs []string
-	for _, call := range regexp.MustCompile(`execve\("([^"]*)", \["([^"]*)"`).FindAllStringSubmatch(string(text), -1) {
+	for _, call := range regexp.MustCompile(`execve\("([^"]*)", \["([^"]*)"`).FindAllStringSubmatch(straced(t, pid, "execve", do), -1) {
 		programs = append(programs, call[2])
 	}
 	return programs
@@ -287,7 +293,7 @@ func told(topic string, from int) int {
 func TestExitWhileContainerdIsDownIsToldOnce(t *testing.T) {
 	withOwnShim(t, func(t *testing.T, run []string) {
 		pidFile := filepath.Join(t.TempDir(), "pid")
-		Must(t, with(run, "-d", "--pid-file", pidFile, Image, "life", "sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.1; done")...)
+		Must(t, with(run, "-d", "--pid-file", pidFile, Image, "life", "sleep", "1000")...)
 		pid, err := os.ReadFile(pidFile)
 		if err != nil {
 			t.Fatal(err)
@@ -296,7 +302,7 @@ func TestExitWhileContainerdIsDownIsToldOnce(t *testing.T) {
 		if err := daemon.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		engines.Call(t, "kill", string(pid))
+		engines.Call(t, "kill", "-9", string(pid))
 		engines.Eventually(t, "the process has ended", func() bool {
 			_, err := os.Stat("/proc/" + string(pid))
 			return errors.Is(err, os.ErrNotExist)
@@ -305,10 +311,13 @@ func TestExitWhileContainerdIsDownIsToldOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		engines.Eventually(t, "the exit is told", func() bool { return told("/tasks/exit", before) > 0 })
-		if got := status(t, "life"); got != "STOPPED" {
-			t.Errorf("the task is %s", got)
+		// containerd 2.x deletes a task that it finds without processes.
+		if got := status(t, "life"); got != "" {
+			if got != "STOPPED" {
+				t.Errorf("the task is %s", got)
+			}
+			engines.Case{Args: "tasks rm life", Stderr: "exit code 137"}.Check(t, client()...)
 		}
-		engines.Case{Args: "tasks rm life", Stderr: "exit code 7"}.Check(t, client()...)
 		// Behind the exit comes the deletion: no second exit can follow.
 		engines.Eventually(t, "the deletion is told", func() bool { return told("/tasks/delete", before) > 0 })
 		if exits, deletions := told("/tasks/exit", before), told("/tasks/delete", before); exits != 1 || deletions != 1 {
