@@ -168,6 +168,11 @@ func TestCallers(t *testing.T) {
 			understood{ID: "web", Root: "/r", Manager: fs, Flags: "detach", Exec: libzbox.ExecOptions{Process: fromFile, PidFile: "/p"}},
 		},
 		{
+			"podman restore through conmon",
+			"--systemd-cgroup --root /r restore --bundle /b --pid-file /p --no-pivot --detach --image-path /i --work-path /w --console-socket /s web",
+			understood{ID: "web", Root: "/r", Manager: systemd, Flags: "detach image-path=/i work-path=/w"},
+		},
+		{
 			"podman create without a terminal", "--root /r create --bundle /b --pid-file /p --no-pivot --preserve-fds 2 web",
 			understood{ID: "web", Root: "/r", Manager: fs, Create: libzbox.CreateOptions{Bundle: "/b", PidFile: "/p", NoPivot: true, PreserveFDs: 2}},
 		},
@@ -194,6 +199,7 @@ func TestCallers(t *testing.T) {
 		{"CRI-O update", "--root /r update --resources - web", understood{ID: "web", Root: "/r", Manager: fs, Flags: "resources=-"}},
 		{"CRI-O start", "--root /r --systemd-cgroup start web", understood{ID: "web", Root: "/r", Manager: systemd}},
 		{"CRI-O state", "--root /r --systemd-cgroup state web", understood{ID: "web", Root: "/r", Manager: systemd}},
+		{"CRI-O resume", "--root /r --systemd-cgroup resume web", understood{ID: "web", Root: "/r", Manager: systemd}},
 		{"CRI-O pause", "--root /r --systemd-cgroup pause web", understood{ID: "web", Root: "/r", Manager: systemd}},
 		{"CRI-O delete", "--root /r --systemd-cgroup delete --force web", understood{ID: "web", Root: "/r", Manager: systemd, Flags: "force"}},
 		{
@@ -206,6 +212,8 @@ func TestCallers(t *testing.T) {
 			"buildkit exec", "--root /r --log LOG --log-format json exec --process PROCESS --pid-file /p web",
 			understood{ID: "web", Root: "/r", Manager: fs, Exec: libzbox.ExecOptions{Process: fromFile, PidFile: "/p", TakeConsole: true}},
 		},
+		{"buildkit state", "--root /r --log LOG --log-format json state web", understood{ID: "web", Root: "/r", Manager: fs}},
+		{"buildkit delete", "--root /r --log LOG --log-format json delete web", understood{ID: "web", Root: "/r", Manager: fs}},
 		{"buildkit kill", "--root /r kill web 9", understood{ID: "web", Root: "/r", Manager: fs, Signal: unix.SIGKILL}},
 		{"containerd state", "--root /r state web", understood{ID: "web", Root: "/r", Manager: fs}},
 		{"containerd pause", "--root /r pause web", understood{ID: "web", Root: "/r", Manager: fs}},
