@@ -39,8 +39,10 @@ func TestDocumentedSnippetIsAllThatPodmanNeeds(t *testing.T) {
 	dir := t.TempDir()
 	podman := func(args ...string) *exec.Cmd {
 		like := e.podman()
-		words := append([]string{"-m", "--propagation", "private", "sh", "-ec", withSnippet, "sh", dir, snippet, engines.Runtime(),
-			"podman", "--cgroup-manager", "cgroupfs", "--events-backend", "file", "--runtime", "zbox"}, args...)
+		words := append([]string{
+			"-m", "--propagation", "private", "sh", "-ec", withSnippet, "sh", dir, snippet, engines.Runtime(),
+			"podman", "--cgroup-manager", "cgroupfs", "--events-backend", "file", "--runtime", "zbox",
+		}, args...)
 		cmd := exec.Command("unshare", words...)
 		cmd.Dir = like.Dir
 		for _, variable := range like.Env {
