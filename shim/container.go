@@ -145,7 +145,12 @@ func (s *service) remove(c *container) error {
 	if err := c.runtime.Delete(c.id, true); err != nil {
 		return fmt.Errorf("deleting container %s: %w", c.id, err)
 	}
-	return c.unmount()
+	if err := c.unmount(); err != nil {
+		return err
+	}
+	// So that delete, which containerd runs all the same, sees that it has nothing to do; without that it looks for it.
+	_ = os.Remove(filepath.Join(c.bundle, optionsFile))
+	return nil
 }
 
 // process finds init (""), or the process of an exec.
