@@ -72,11 +72,12 @@ func (o start) run(stdin io.Reader) (serve bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	socket, err := listen(address)
-	if err != nil {
+	// Before the socket is there: delete removes by it what is left of a shim that was killed.
+	if err := shim.WriteAddress(addressFile, address); err != nil {
 		return false, err
 	}
-	if err := shim.WriteAddress(addressFile, address); err != nil {
+	socket, err := listen(address)
+	if err != nil {
 		return false, err
 	}
 	if socket == nil { // the group's shim runs
