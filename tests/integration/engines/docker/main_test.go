@@ -189,7 +189,7 @@ func nothingLeft(t *testing.T) {
 	engines.Eventually(t, "no shim is left", func() bool { return len(processes("containerd-shim")) == 0 })
 }
 
-// runtime prepares a call of the runtime where docker has it keep its containers.
+// runtime prepares a call of the runtime where docker has it keep its containers, whatever the runtime's name.
 func runtime(args ...string) *exec.Cmd {
-	return exec.Command(engines.Runtime(), append([]string{"--root", execDir + "/runtime-" + engines.Name() + "/moby"}, args...)...)
+	return exec.Command(engines.Runtime(), append([]string{"--root", execDir + "/runtime-runc/moby"}, args...)...)
 }

@@ -163,10 +163,9 @@ func TestAddedRuntime(t *testing.T) {
 		engines.Case{Args: `inspect --format {{.HostConfig.Runtime}} added`, Stdout: "zbox"},
 		engines.Case{Args: `exec added echo hello`, Stdout: "hello"},
 	)
-	// docker names the directory of states after its default runtime.
 	listed := func() string {
 		t.Helper()
-		return engines.Call(t, engines.Runtime(), "--root", execDir+"/runtime-runc/moby", "list", "-q").Stdout
+		return engines.Run(t, runtime("list", "-q")).Stdout
 	}
 	if id := docker(t, "inspect", "--format", "{{.Id}}", "added"); listed() != id+"\n" {
 		t.Errorf("zbox has the containers %q, want %s", listed(), id)
