@@ -108,9 +108,9 @@ vm-bench: build ## measure zbox there beside runc and crun, RUNS (20) times each
 	SUITE=bench.suite.sh VM_SECONDS=900 tests/vm/run.sh
 
 .PHONY: vm-engines
-vm-engines: build ## run podman and docker with zbox there, beside runc and crun; needs root
+vm-engines: build ## run podman, docker, containerd and its CRI with zbox there, or ENGINES of them; needs root
 	@tools/deps.sh test vm
-	SUITE=engines.suite.sh VM_SECONDS=1800 tests/vm/run.sh
+	SUITE=engines.suite.sh VM_SECONDS=$${VM_SECONDS:-2700} tests/vm/run.sh
 
 .PHONY: engines
 engines: $(ZBOX_BUILT) ## run podman, docker and containerd with zbox; needs root
