@@ -24,6 +24,8 @@ func (s *service) Kill(_ context.Context, r *taskapi.KillRequest) (*emptypb.Empt
 	if err != nil {
 		return nil, err
 	}
+	p.killing.RLock()
+	defer p.killing.RUnlock()
 	sig := unix.Signal(r.Signal)
 	if r.ExecID != "" {
 		return nothing, killExec(p, sig)

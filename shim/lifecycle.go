@@ -140,6 +140,8 @@ func (s *service) await(p *process) {
 	}
 	p.exit(code)
 	_, at := p.exitStatus()
+	p.killing.Lock()
+	defer p.killing.Unlock()
 	s.publisher.send(&eventsapi.TaskExit{ContainerID: c.id, ID: id, Pid: p.pid(), ExitStatus: code, ExitedAt: at})
 }
 

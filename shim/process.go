@@ -20,6 +20,10 @@ type process struct {
 	// starting is held while the process is started. Its exit is told behind it: never before its start.
 	starting sync.Mutex
 
+	// killing is held, shared, while a signal is sent. The exit is told behind it: containerd deletes the task then and hangs up, and the
+	// answer would be lost.
+	killing sync.RWMutex
+
 	mu       sync.Mutex
 	status   task.Status
 	child    *child // nil until there is a process

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/containerd/fifo"
 	"golang.org/x/sys/unix"
 
 	"github.com/bxrne/zbox/libzbox"
@@ -45,11 +44,11 @@ type streams struct {
 	sinks   [2]*sink       // where stdout and stderr are copied to, nil where nothing is
 	sources [2]*os.File    // our ends of the process's stdout and stderr
 	stdin   io.WriteCloser // our end of the process's input, nil when there is none
-	input   io.ReadCloser  // the client's end of it
+	input   *os.File       // where it comes from
+	keeper  *os.File       // keeps input, a FIFO, from ending with its client
 	console *os.File       // the terminal's master
 	logger  *logger
 
-	closeInput sync.Once
 	copies     sync.WaitGroup // ended when the sinks are closed
 	sourcesEnd sync.WaitGroup // ended when the sources have
 }
@@ -70,8 +69,7 @@ func (s *service) openStreams(ctx context.Context, id string, o stdio) (_ *strea
 		return nil, err
 	}
 	if o.stdin != "" {
-		// Not ctx: the client may open its end at any time.
-		if st.input, err = fifo.OpenFifo(context.Background(), o.stdin, unix.O_RDONLY|unix.O_NONBLOCK, 0); err != nil {
+		if err = st.openInput(o.stdin); err != nil {
 			return nil, fmt.Errorf("stdin: %w", err)
 		}
 	}
@@ -97,6 +95,23 @@ func (st *streams) openSinks(ctx context.Context, o stdio) (err error) {
 		}
 	}
 	return nil
+}
+
+// openInput opens where the process's input comes from. A FIFO ends when nobody has it open for writing: the client may open it at any time,
+// and others may attach behind it, so that the shim keeps it open too, until CloseIO.
+func (st *streams) openInput(path string) (err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Mode()&os.ModeNamedPipe != 0 {
+		// For reading as well, since there is no reader yet (fifo(7)).
+		if st.keeper, err = os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK, 0); err != nil {
+			return err
+		}
+	}
+	st.input, err = os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	return err
 }
 
 // openPipes makes the pipes between the process and the copies.
@@ -184,7 +199,9 @@ func (st *streams) started(console *os.File) error {
 	if st.input != nil && st.stdin != nil {
 		go func() {
 			copyStream(st.stdin, st.input)
-			st.endInput()
+			if st.console == nil {
+				st.stdin.Close()
+			}
 		}()
 	}
 	return nil
@@ -222,13 +239,12 @@ func copyStream(sink io.Writer, source io.Reader) {
 	}
 }
 
-// endInput lets the process read the end of its input. With a terminal there is no such thing: only what is typed can mean it.
+// endInput lets the process read the end of its input, behind what the clients have written and when they have closed it. With a terminal
+// there is no such thing: only what is typed can mean it.
 func (st *streams) endInput() {
-	st.closeInput.Do(func() {
-		if st.stdin != nil && st.console == nil {
-			st.stdin.Close()
-		}
-	})
+	if st.console == nil && st.keeper != nil {
+		st.keeper.Close() // a second time, it does nothing
+	}
 }
 
 // settle waits until the clients are reading what a process that has ended has written: told of the exit, they may give up what they have not
@@ -265,17 +281,16 @@ func within(limit time.Duration, group *sync.WaitGroup) bool {
 // close closes everything, which also ends copies that go on.
 func (st *streams) close() {
 	st.closeEnds()
-	st.endInput()
-	for _, f := range st.sources {
+	if st.stdin != nil && st.console == nil {
+		st.stdin.Close()
+	}
+	for _, f := range append(st.sources[:], st.keeper, st.input) {
 		if f != nil {
 			f.Close()
 		}
 	}
 	if st.console != nil {
 		st.console.Close()
-	}
-	if st.input != nil {
-		st.input.Close()
 	}
 	for _, to := range st.sinks {
 		if to != nil {
