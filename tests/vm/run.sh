@@ -47,6 +47,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 payload "$work"
 if native; then
+	chmod 755 "$work" # the tests run zbox as a user, too
 	cd "$work"
 	./run.sh
 	exit
