@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/containerd/fifo"
 	"golang.org/x/sys/unix"
 
 	"github.com/bxrne/zbox/libzbox"
@@ -100,11 +101,11 @@ func (st *streams) openSinks(ctx context.Context, o stdio) (err error) {
 // openInput opens where the process's input comes from. A FIFO ends when nobody has it open for writing: the client may open it at any time,
 // and others may attach behind it, so that the shim keeps it open too, until CloseIO.
 func (st *streams) openInput(path string) (err error) {
-	info, err := os.Stat(path)
+	is, err := fifo.IsFifo(path)
 	if err != nil {
 		return err
 	}
-	if info.Mode()&os.ModeNamedPipe != 0 {
+	if is {
 		// For reading as well, since there is no reader yet (fifo(7)).
 		if st.keeper, err = os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK, 0); err != nil {
 			return err

@@ -11,113 +11,107 @@ import (
 	"github.com/bxrne/zbox/tests/integration"
 )
 
-// inboundHelpers are the PATHs' programs of sandboxes without root that have ports but no access.
-var inboundHelpers = []string{"pasta", "slirp4netns"}
-
-func TestRootlessForwardWorksWithoutAccess(t *testing.T) {
+// withEachHelper runs a test of sandboxes without root that have ports but no access; path is a PATH of what they need, with one of the helpers.
+func withEachHelper(t *testing.T, test func(t *testing.T, w *world, helper, path string)) {
+	t.Helper()
 	integration.V1Only(t)
-	for _, helper := range inboundHelpers {
+	for _, helper := range []string{"pasta", "slirp4netns"} {
 		t.Run(helper, func(t *testing.T) {
 			w := newWorld(t)
-			path := w.pathOf(helper, "nsenter")
-			check := w.leavesNothing()
-			cmd := w.byCaller(path, w.box(false, forward(8080, 80), forward(5353, 53, "protocol", "udp"), forward(5354, 5354, "protocol", "udp")),
-				"serve", "tcp::80", "udp::53", "udp::5354")
-			stop := startServer(t, cmd)
-			for _, test := range []struct {
-				from              space
-				protocol, address string
-			}{
-				{w.outside, "tcp", "192.0.2.10:8080"},
-				{w.outside, "udp", "192.0.2.10:5353"},
-				{w.host, "tcp", "127.0.0.1:8080"},
-			} {
-				if got := w.ask(test.from, test.protocol, test.address); strings.Count(got, ".") != 3 {
-					t.Errorf("%s %s: %q", test.protocol, test.address, got)
-				}
-			}
-			// Those of Debian's programs that do: docs/sandbox.md.
-			if got := w.ask(w.host, "udp", "127.0.0.1:5354"); helper == "pasta" && strings.Count(got, ".") != 3 {
-				t.Errorf("udp 127.0.0.1:5354: %q", got)
-			}
-			if got := w.ask(w.outside, "tcp", "192.0.2.10:80"); got != "connection refused" {
-				t.Errorf("a port that is not forwarded: %q", got)
-			}
-			stop()
-			check()
+			test(t, w, helper, w.pathOf(helper, "nsenter"))
 		})
 	}
+}
+
+func TestRootlessForwardWorksWithoutAccess(t *testing.T) {
+	withEachHelper(t, func(t *testing.T, w *world, helper, path string) {
+		check := w.leavesNothing()
+		cmd := w.byCaller(path, w.box(false, forward(8080, 80), forward(5353, 53, "protocol", "udp"), forward(5354, 5354, "protocol", "udp")),
+			"serve", "tcp::80", "udp::53", "udp::5354")
+		stop := startServer(t, cmd)
+		for _, test := range []struct {
+			from              space
+			protocol, address string
+		}{
+			{w.outside, "tcp", "192.0.2.10:8080"},
+			{w.outside, "udp", "192.0.2.10:5353"},
+			{w.host, "tcp", "127.0.0.1:8080"},
+		} {
+			if got := w.ask(test.from, test.protocol, test.address); strings.Count(got, ".") != 3 {
+				t.Errorf("%s %s: %q", test.protocol, test.address, got)
+			}
+		}
+		// Those of Debian's programs that do: docs/sandbox.md.
+		if got := w.ask(w.host, "udp", "127.0.0.1:5354"); helper == "pasta" && strings.Count(got, ".") != 3 {
+			t.Errorf("udp 127.0.0.1:5354: %q", got)
+		}
+		if got := w.ask(w.outside, "tcp", "192.0.2.10:80"); got != "connection refused" {
+			t.Errorf("a port that is not forwarded: %q", got)
+		}
+		stop()
+		check()
+	})
 }
 
 // The same helper lets out a sandbox that has access, with the same servers: TestRootlessSandboxIsConnectedByAHelper.
 func TestRootlessForwardLetsNothingOut(t *testing.T) {
-	integration.V1Only(t)
-	for _, helper := range inboundHelpers {
-		t.Run(helper, func(t *testing.T) {
-			w := newWorld(t)
-			path := w.pathOf(helper, "nsenter")
-			check := w.leavesNothing()
-			w.serve(w.outside, "serve", "tcp::80", "udp::80")
-			w.serve(w.outside, "dns", "203.0.113.7", "udp:198.51.100.53:53")
-			w.serve(w.host, "serve", "tcp::81")
-			b := w.box(false, forward(8080, 80))
-			for command, want := range map[string]string{
-				"ask tcp 192.0.2.1:80":     "no route to host",
-				"ask udp 192.0.2.1:80":     "operation not permitted",
-				"ask udp 198.51.100.53:53": "operation not permitted",
-				"ask tcp 192.0.2.10:81":    "no route to host", // the host itself
-				"ask tcp 10.0.2.1:81":      "no route to host", // as the gateway
-				"ask tcp 127.0.0.1:81":     "connection refused",
-				"lookup host.example":      "connection refused", // the resolver that C libraries and Go take without any is 127.0.0.1
-			} {
-				res := w.DoCommand(w.byCaller(path, b, strings.Fields(command)...))
-				if !strings.HasSuffix(res.Stdout, want+"\n") {
-					t.Errorf("%s: %q, %q, want %q", command, res.Stdout, res.Stderr, want)
-				}
+	withEachHelper(t, func(t *testing.T, w *world, _, path string) {
+		check := w.leavesNothing()
+		w.serve(w.outside, "serve", "tcp::80", "udp::80")
+		w.serve(w.outside, "dns", "203.0.113.7", "udp:198.51.100.53:53")
+		w.serve(w.host, "serve", "tcp::81")
+		b := w.box(false, forward(8080, 80))
+		for command, want := range map[string]string{
+			"ask tcp 192.0.2.1:80":     "no route to host",
+			"ask udp 192.0.2.1:80":     "operation not permitted",
+			"ask udp 198.51.100.53:53": "operation not permitted",
+			"ask tcp 192.0.2.10:81":    "no route to host", // the host itself
+			"ask tcp 10.0.2.1:81":      "no route to host", // as the gateway
+			"ask tcp 127.0.0.1:81":     "connection refused",
+			"lookup host.example":      "connection refused", // the resolver that C libraries and Go take without any is 127.0.0.1
+		} {
+			res := w.DoCommand(w.byCaller(path, b, strings.Fields(command)...))
+			if !strings.HasSuffix(res.Stdout, want+"\n") {
+				t.Errorf("%s: %q, %q, want %q", command, res.Stdout, res.Stderr, want)
 			}
-			check()
-		})
-	}
+		}
+		check()
+	})
 }
 
 // The program has no way to undo it, and not even root of the sandbox gets past it with what rules see.
 func TestRootlessForwardCannotBeOpenedFromInside(t *testing.T) {
-	integration.V1Only(t)
-	for _, helper := range inboundHelpers {
-		t.Run(helper, func(t *testing.T) {
-			w := newWorld(t)
-			path := w.pathOf(helper, "nsenter")
-			nft := w.box(false, forward(8080, 80)).with("binary", "/usr/sbin/nft")
-			for _, command := range []string{"flush ruleset", "delete table inet zbox", "add rule inet zbox output accept"} {
-				if res := w.DoCommand(w.byCaller(path, nft, strings.Fields(command)...)); res.Code == 0 || !strings.Contains(res.Stderr, "Operation not permitted") {
-					t.Errorf("nft %s: exit code %d, %q", command, res.Code, res.Stderr)
-				}
+	withEachHelper(t, func(t *testing.T, w *world, _, path string) {
+		nft := w.box(false, forward(8080, 80)).with("binary", "/usr/sbin/nft")
+		for _, command := range []string{"flush ruleset", "delete table inet zbox", "add rule inet zbox output accept"} {
+			if res := w.DoCommand(w.byCaller(path, nft, strings.Fields(command)...)); res.Code == 0 || !strings.Contains(res.Stderr, "Operation not permitted") {
+				t.Errorf("nft %s: exit code %d, %q", command, res.Code, res.Stderr)
 			}
-			for _, capability := range []string{"NET_ADMIN", "NET_RAW"} {
-				res := w.DoCommand(w.byCaller(path, nft.with("capabilities", []string{capability}), "flush", "ruleset"))
-				want := "the capabilities NET_ADMIN and NET_RAW would undo what keeps connections in: leave them out, or run zbox as root"
-				if res.Code != 1 || !strings.Contains(res.Stderr, want) {
-					t.Errorf("%s: exit code %d, %q", capability, res.Code, res.Stderr)
-				}
+		}
+		for _, capability := range []string{"NET_ADMIN", "NET_RAW"} {
+			res := w.DoCommand(w.byCaller(path, nft.with("capabilities", []string{capability}), "flush", "ruleset"))
+			want := "the capabilities NET_ADMIN and NET_RAW would undo what keeps connections in: leave them out, or run zbox as root"
+			if res.Code != 1 || !strings.Contains(res.Stderr, want) {
+				t.Errorf("%s: exit code %d, %q", capability, res.Code, res.Stderr)
 			}
-			if res := w.do("network", "shut"); res.Code != 1 || !strings.Contains(res.Stderr, "this is another one") {
-				t.Errorf("shut on the host: exit code %d, %q", res.Code, res.Stderr)
+		}
+		if res := w.do("network", "shut"); res.Code != 1 || !strings.Contains(res.Stderr, "this is another one") {
+			t.Errorf("shut on the host: exit code %d, %q", res.Code, res.Stderr)
+		}
+		cmd := w.byCaller(path, w.box(false, forward(8080, 80)), "serve", "tcp::80")
+		stop := startServer(t, cmd)
+		pid := w.insideOf(cmd.Process.Pid)
+		for _, test := range []struct{ address, want string }{{"192.0.2.1", "Operation not permitted"}, {"127.0.0.1", " 0% packet loss"}} {
+			out, _ := exec.Command("nsenter", "-t", pid, "-n", "busybox", "ping", "-c", "1", "-W", "1", test.address).CombinedOutput()
+			if !strings.Contains(string(out), test.want) {
+				t.Errorf("ping of %s: %s", test.address, out)
 			}
-			cmd := w.byCaller(path, w.box(false, forward(8080, 80)), "serve", "tcp::80")
-			stop := startServer(t, cmd)
-			pid := w.insideOf(cmd.Process.Pid)
-			for _, test := range []struct{ address, want string }{{"192.0.2.1", "Operation not permitted"}, {"127.0.0.1", " 0% packet loss"}} {
-				out, _ := exec.Command("nsenter", "-t", pid, "-n", "busybox", "ping", "-c", "1", "-W", "1", test.address).CombinedOutput()
-				if !strings.Contains(string(out), test.want) {
-					t.Errorf("ping of %s: %s", test.address, out)
-				}
-			}
-			if out := w.host.must("busybox", "ping", "-c", "1", "-W", "2", "192.0.2.1"); !strings.Contains(out, " 0% packet loss") {
-				t.Errorf("the ping of the host proves nothing: %s", out)
-			}
-			stop()
-		})
-	}
+		}
+		if out := w.host.must("busybox", "ping", "-c", "1", "-W", "2", "192.0.2.1"); !strings.Contains(out, " 0% packet loss") {
+			t.Errorf("the ping of the host proves nothing: %s", out)
+		}
+		stop()
+	})
 }
 
 // A program that was killed in between leaves nothing, as ever: the rule goes with the namespace.

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,24 +15,10 @@ import (
 	"github.com/bxrne/zbox/tests/integration/engines"
 )
 
-// rounds is how often the tests kill something: a few times, or ENGINES_KILLS.
-func rounds(t *testing.T) int {
-	t.Helper()
-	text := os.Getenv("ENGINES_KILLS")
-	if text == "" {
-		return 8
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("ENGINES_KILLS: %v", err)
-	}
-	return n
-}
-
 // storm runs a container, and kills something at a random moment after begun, again and again.
 func storm(t *testing.T, run []string, seconds string, begun func() bool, kill func(t *testing.T)) {
 	t.Helper()
-	for i := range rounds(t) {
+	for i := range engines.Kills(t) {
 		ran := make(chan engines.Result, 1)
 		go func() { ran <- Run(t, with(run, "--rm", Image, fmt.Sprintf("storm-%d", i), "sleep", seconds)...) }()
 		for deadline := time.Now().Add(patience); !begun() && time.Now().Before(deadline); {
