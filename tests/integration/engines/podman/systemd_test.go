@@ -100,12 +100,8 @@ func TestSdnotify(t *testing.T) {
 				e.t.Fatalf("%s: %s", tt.mode, res.Stderr)
 			}
 			conmon := "MAINPID=" + e.must("inspect", "--format", "{{.State.ConmonPid}}", tt.mode)
-			switch tt.mode {
-			case "conmon":
+			if tt.mode != "ignore" {
 				e.expect(next, conmon, "READY=1")
-			case "container":
-				e.expect(next, conmon)
-				e.expect(next, "READY=1")
 			}
 			logged := map[string]string{"container": "told"}[tt.mode]
 			if logged == "" {
@@ -117,7 +113,8 @@ func TestSdnotify(t *testing.T) {
 	})
 }
 
-// expect reads messages until all of the lines have come.
+// expect reads messages until all of the lines have come, in whatever order: where the container tells for itself, podman's word about
+// conmon may come behind it.
 func (e *engine) expect(next func() string, lines ...string) {
 	e.t.Helper()
 	var got []string
