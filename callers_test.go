@@ -139,8 +139,10 @@ func TestCallers(t *testing.T) {
 			}},
 		},
 		{"containerd kill", "--root /r kill --all web 9", understood{ID: "web", Root: "/r", Manager: fs, Signal: unix.SIGKILL, Flags: "all"}},
+		{"containerd kill of the first process", "--root /r kill web 15", understood{ID: "web", Root: "/r", Manager: fs, Signal: unix.SIGTERM}},
 		{"containerd delete", "--root /r delete --force web", understood{ID: "web", Root: "/r", Manager: fs, Flags: "force"}},
 		{"containerd pids", "--root /r ps --format json web", understood{ID: "web", Root: "/r", Manager: fs, Flags: "format=json"}},
+		{"containerd's CRI, docker and CRI-O ask for features", "features", understood{Manager: fs}},
 		{"docker top", "--root /r ps --format table web -ef", understood{ID: "web", Root: "/r", Manager: fs, Flags: "format=table", Args: []string{"-ef"}}},
 		{"containerd update", "--root /r update --resources=- web", understood{ID: "web", Root: "/r", Manager: fs, Flags: "resources=-"}},
 		{"containerd stats", "--root /r events --stats web", understood{ID: "web", Root: "/r", Manager: fs, Flags: "stats"}},
@@ -192,6 +194,7 @@ func TestCallers(t *testing.T) {
 		},
 		{"podman stop", "--root /r --log-format=json --log LOG kill --all web 15", understood{ID: "web", Root: "/r", Manager: fs, Signal: unix.SIGTERM, Flags: "all"}},
 		{"CRI-O kill by name", "--root /r --systemd-cgroup kill -a web KILL", understood{ID: "web", Root: "/r", Manager: systemd, Signal: unix.SIGKILL, Flags: "all"}},
+		{"CRI-O stop with the signal of the image", "--root /r --systemd-cgroup kill web SIGQUIT", understood{ID: "web", Root: "/r", Manager: systemd, Signal: unix.SIGQUIT}},
 		{
 			"CRI-O exec", "--root /r exec --process PROCESS web",
 			understood{ID: "web", Root: "/r", Manager: fs, Exec: libzbox.ExecOptions{Process: fromFile, TakeConsole: true}},
@@ -222,6 +225,10 @@ func TestCallers(t *testing.T) {
 		{
 			"buildkit run", "--root /r --log LOG --log-format json run --bundle /b --keep --no-pivot web",
 			understood{ID: "web", Root: "/r", Manager: fs, Flags: "keep", Create: libzbox.CreateOptions{Bundle: "/b", NoPivot: true, TakeConsole: true}},
+		},
+		{
+			"buildkit run without a state directory", "--log LOG --log-format json run --bundle /b --keep web",
+			understood{ID: "web", Manager: fs, Flags: "keep", Create: libzbox.CreateOptions{Bundle: "/b", TakeConsole: true}},
 		},
 		{
 			"conmon-rs create", "--log-level=debug --root=/r --systemd-cgroup --systemd-cgroup create --bundle /b --pid-file /p --console-socket=/s web",
