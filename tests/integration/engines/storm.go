@@ -10,39 +10,56 @@ import (
 	"time"
 )
 
-// Storm kills what watches containers, each at a random moment.
+// Storm kills what watches containers, each at a random moment of its life.
 type Storm struct {
-	Start   func(name string) *exec.Cmd // prepares a call of the engine that runs a container
-	Victims func(name string) []int     // the processes to kill; none yet, or not any more, is no error
-	Within  time.Duration               // they are killed within that time since the first of them was seen
+	Start   func(name string) *exec.Cmd // prepares a call of the engine that runs a short container
+	Victims func(name string) []int     // the processes to kill
 	CleanUp func(name string)           // does what a user would, and looks for what is left
 }
 
-// Run runs that many containers, one behind the other. How the call of the engine ends is the engine's affair, but end it must.
-func (s Storm) Run(t *testing.T, rounds int) {
+// Run runs containers, one behind the other, until that many have lost what watches them. How the call of the engine ends is the
+// engine's affair, but end it must.
+func (s Storm) Run(t *testing.T, kills int) {
 	t.Helper()
-	killed := 0
-	for i := range rounds {
-		name := fmt.Sprintf("k%d", i)
-		cmd := s.Start(name)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		over := Over(cmd)
-		Eventually(t, name+" is watched", func() bool { return len(s.Victims(name)) > 0 || over(0) })
-		delay := rand.N(s.Within) // the moment is what is random
-		time.Sleep(delay)
-		for _, pid := range s.Victims(name) {
-			Kill(t, pid)
-			killed++
-		}
-		if !over(time.Minute) {
-			t.Errorf("the call that runs %s does not end", name)
-		}
-		s.CleanUp(name)
-		if t.Failed() {
-			t.Fatalf("in round %d, killed after %v", i, delay)
+	var life time.Duration
+	s.round(t, "calm", func() {
+		began := time.Now()
+		Eventually(t, "what watches has ended", func() bool { return len(s.Victims("calm")) == 0 })
+		life = time.Since(began)
+	})
+	rounds, killed := 0, 0
+	for ; killed < kills; rounds++ {
+		name := fmt.Sprintf("k%d", rounds)
+		delay := rand.N(life) // the moment is what is random
+		s.round(t, name, func() {
+			time.Sleep(delay)
+			victims := s.Victims(name)
+			for _, pid := range victims {
+				Kill(t, pid)
+			}
+			if len(victims) > 0 {
+				killed++
+			}
+		})
+		if t.Failed() || rounds > 10*kills {
+			t.Fatalf("in round %d, after %v of %v, with %d of %d killed", rounds, delay, life, killed, kills)
 		}
 	}
-	t.Logf("%d processes were there to be killed", killed)
+	t.Logf("%d rounds, within %v", rounds, life)
+}
+
+// round runs one container, and does something as soon as it is watched.
+func (s Storm) round(t *testing.T, name string, then func()) {
+	t.Helper()
+	cmd := s.Start(name)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	over := Over(cmd)
+	Eventually(t, name+" is watched", func() bool { return len(s.Victims(name)) > 0 || over(0) })
+	then()
+	if !over(patience) {
+		t.Errorf("the call that runs %s does not end", name)
+	}
+	s.CleanUp(name)
 }

@@ -33,8 +33,8 @@ const (
 	// shims is where containerd 1.6 keeps the sockets of its shims, whatever its configuration says.
 	shims = "/run/containerd/s"
 
-	// patience is far beyond what a slow machine needs.
-	patience = 30 * time.Second
+	// patience is far beyond what a slow machine needs, even one whose processor is emulated.
+	patience = 2 * time.Minute
 )
 
 // The snapshotters that are left out need other file systems than there are.

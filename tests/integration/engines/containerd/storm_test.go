@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,42 +16,22 @@ import (
 	"github.com/bxrne/zbox/tests/integration/engines"
 )
 
-// storm runs a container, and kills something at a random moment after begun, again and again.
-func storm(t *testing.T, run []string, seconds string, begun func() bool, kill func(t *testing.T)) {
-	t.Helper()
-	for i := range engines.Kills(t) {
-		ran := make(chan engines.Result, 1)
-		go func() { ran <- Run(t, with(run, "--rm", Image, fmt.Sprintf("storm-%d", i), "sleep", seconds)...) }()
-		for deadline := time.Now().Add(patience); !begun() && time.Now().Before(deadline); {
-			time.Sleep(time.Millisecond)
-		}
-		delay := rand.N(150 * time.Millisecond) // such a container lives that long
-		time.Sleep(delay)
-		kill(t)
-		<-ran // whatever became of it
-		removeAll(t)
-		NothingLeft(t, Namespace, Namespace+"/*")
-		if t.Failed() {
-			t.Fatalf("in round %d, after %v", i, delay)
-		}
-	}
-}
-
 // It fails with runc, which leaves cgroups when it is killed with the shim.
 func TestKilledShimsLeaveNothing(t *testing.T) {
 	forEachWay(t, func(t *testing.T, w way) {
-		killed := 0
-		atOnce := func() bool { return true }
-		storm(t, with([]string{"run"}, w.flags...), "0.05", atOnce, func(t *testing.T) {
-			for _, pid := range Shims() {
-				engines.Kill(t, pid)
-				killed++
-			}
-			if w.leavesSocket {
-				removeSockets(t)
-			}
-		})
-		t.Logf("%d shims were there to be killed", killed)
+		engines.Storm{
+			Start: func(name string) *exec.Cmd {
+				return Ctr(append(with([]string{"run"}, w.flags...), "--rm", Image, name, "sleep", "0.05")...)
+			},
+			Victims: func(string) []int { return Shims() },
+			CleanUp: func(string) {
+				if w.leavesSocket {
+					removeSockets(t)
+				}
+				removeAll(t)
+				NothingLeft(t, Namespace, Namespace+"/*")
+			},
+		}.Run(t, engines.Kills(t))
 	})
 }
 
@@ -69,21 +50,36 @@ func removeSockets(t *testing.T) {
 // A containerd 1.6 that is killed while it creates or deletes the task forgets the shim, whatever the runtime: it is killed between.
 func TestKilledContainerdLeavesNothing(t *testing.T) {
 	forEachShim(t, func(t *testing.T, run []string) {
-		hasTask := func() bool {
-			return Run(t, "tasks", "ls", "-q").Stdout != ""
-		}
-		storm(t, run, "1000", hasTask, func(t *testing.T) {
-			if err := daemon.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			if err := daemon.Restart(); err != nil {
+		for i := range engines.Kills(t) {
+			over := engines.Over(started(t, Ctr(with(run, "--rm", Image, fmt.Sprintf("storm-%d", i), "sleep", "1000")...)))
+			engines.Eventually(t, "the container has a task", func() bool { return Run(t, "tasks", "ls", "-q").Stdout != "" })
+			delay := rand.N(150 * time.Millisecond) // the moment is what is random
+			time.Sleep(delay)
+			if err := errors.Join(daemon.Kill(), daemon.Restart()); err != nil {
 				t.Fatal(err)
 			}
 			engines.Eventually(t, "every shim shows its task", func() bool {
 				return len(strings.Fields(Must(t, "tasks", "ls", "-q"))) == len(Shims())
 			})
-		})
+			removeAll(t)
+			if !over(patience) { // ctr has lost its containerd
+				t.Error("the call that runs the container does not end")
+			}
+			removeAll(t)
+			NothingLeft(t, Namespace, Namespace+"/*")
+			if t.Failed() {
+				t.Fatalf("in round %d, killed after %v", i, delay)
+			}
+		}
 	})
+}
+
+func started(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
+	t.Helper()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd
 }
 
 func TestContainersSurviveContainerd(t *testing.T) {

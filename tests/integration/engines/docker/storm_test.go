@@ -5,7 +5,6 @@ package docker
 import (
 	"os/exec"
 	"testing"
-	"time"
 
 	"github.com/bxrne/zbox/tests/integration/engines"
 )
@@ -21,7 +20,6 @@ func TestKilledShimLeavesNothing(t *testing.T) {
 			return client("run", "--network", "none", "--name", name, "img", "sleep", "0.1")
 		},
 		Victims: func(string) []int { return processes("containerd-shim") },
-		Within:  250 * time.Millisecond,
 		CleanUp: removeContainer(t),
 	}.Run(t, engines.Kills(t))
 }

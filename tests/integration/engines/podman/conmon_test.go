@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/bxrne/zbox/tests/integration/engines"
 )
@@ -28,7 +27,6 @@ func TestKilledConmonLeavesWhatDeleteRemoves(t *testing.T) {
 				return e.podman("run", "-d", "--network", "none", "--name", name, "img", "sleep", "0.2")
 			},
 			Victims: conmons,
-			Within:  350 * time.Millisecond,
 			CleanUp: func(name string) {
 				// The first rm of a container that ended meanwhile finds that it is not running, says so and fails.
 				if engines.Run(e.t, e.podman("rm", "-f", "-i", "-t", "0", name)).Code != 0 {

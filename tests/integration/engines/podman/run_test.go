@@ -70,7 +70,11 @@ func TestIDMappedVolume(t *testing.T) {
 		t.Skip("runc 1.1 ignores idmap")
 	}
 	e := asRoot(t)
-	dir := e.dir("x")
+	dir, err := os.MkdirTemp("/var/tmp", "idmapped-") // on a disk: tmpfs cannot before Linux 6.3
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
 	e.run(
 		engines.Case{Args: `--uidmap 0:100000:5000 -v ` + dir + `:/e:idmap img sh -c 'stat -c %u /e; touch /e/made'`, Stdout: "0"},
 		engines.Case{Args: `--uidmap 0:100000:5000 -v ` + dir + `:/e img stat -c %u /e`, Stdout: "65534"},
