@@ -36,7 +36,6 @@ func TestRunConfines(t *testing.T) {
 	run(
 		t,
 		engines.Case{Args: `--pids-limit 33 --memory 30m --cpus 0.5 img sh -c '` + show + `'`, Stdout: want},
-		engines.Case{Args: `--memory 8m --memory-swap 8m --tmpfs /t img dd if=/dev/zero of=/t/x bs=1M count=30`, Code: 137},
 		engines.Case{Args: `--cap-drop all --cap-add net_raw img grep CapPrm /proc/self/status`, Stdout: "CapPrm:\t0000000000002000"},
 		engines.Case{Args: `--security-opt no-new-privileges img grep NoNewPrivs /proc/self/status`, Stdout: "NoNewPrivs:\t1"},
 		engines.Case{Args: `img grep Seccomp: /proc/self/status`, Stdout: "Seccomp:\t2"},
@@ -46,6 +45,15 @@ func TestRunConfines(t *testing.T) {
 		engines.Case{Args: `--read-only --tmpfs /t img sh -c 'touch /x || touch /t/x && echo written'`, Stdout: "written", Stderr: "/x: Read-only file system"},
 		engines.Case{Args: `--cap-add sys_admin --security-opt apparmor=unconfined img sh -c 'mount -t tmpfs t /tmp && echo mounted'`, Stdout: "mounted"},
 	)
+}
+
+// docker is told of it by an event, which may come behind the exit.
+func TestOutOfMemory(t *testing.T) {
+	begin(t)
+	check(t, engines.Case{Args: `run --name oom --network none --memory 16m --memory-swap 16m --tmpfs /t img dd if=/dev/zero of=/t/x bs=1M count=30`, Code: 137})
+	engines.Eventually(t, "docker knows why", func() bool {
+		return docker(t, "inspect", "--format", "{{.State.OOMKilled}} {{.State.ExitCode}}", "oom") == "true 137"
+	})
 }
 
 func TestRunMounts(t *testing.T) {

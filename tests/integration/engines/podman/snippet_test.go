@@ -63,3 +63,34 @@ func TestDocumentedSnippetIsAllThatPodmanNeeds(t *testing.T) {
 		c.CheckAs(t, podman)
 	}
 }
+
+func TestInstallPutsTheSnippetWherePodmanReadsIt(t *testing.T) {
+	if os.Getenv("DOCS") != "" {
+		t.Skip("needs the repository, which is not in the virtual machine")
+	}
+	_, file, _, _ := runtime.Caller(0)
+	repository := filepath.Join(filepath.Dir(file), "../../../..")
+	want, err := os.ReadFile(filepath.Join(repository, "docs/zbox-containers.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, there := range []bool{true, false} {
+		dest := t.TempDir()
+		drop := filepath.Join(dest, "etc/containers/containers.conf.d")
+		if there {
+			if err := os.MkdirAll(drop, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// The programs are built already.
+		if res := engines.Call(t, "make", "-C", repository, "-o", "build", "install", "DESTDIR="+dest); res.Code != 0 {
+			t.Fatalf("make install: exit %d: %s%s", res.Code, res.Stdout, res.Stderr)
+		}
+		if got, err := os.ReadFile(drop + "/zbox.conf"); (err == nil) != there || there && string(got) != string(want) {
+			t.Errorf("with the directory %v: %q, %v", there, got, err)
+		}
+		if _, err := os.Stat(filepath.Join(dest, "etc")); (err == nil) != there {
+			t.Errorf("with the directory %v: /etc: %v", there, err)
+		}
+	}
+}
