@@ -32,6 +32,9 @@ func TestRunGivesWhatIsAskedFor(t *testing.T) {
 
 func TestRunConfines(t *testing.T) {
 	begin(t)
+	if engines.Managed() {
+		check(t, engines.Case{Args: `info --format '{{.CgroupDriver}} {{.CgroupVersion}}'`, Stdout: "systemd 2"})
+	}
 	show, want := engines.Limits("33", "31457280", "50000")
 	run(
 		t,
