@@ -123,10 +123,11 @@ engines-test: ## the same with 500 containers in each engine, and 200 kills of w
 	@ENGINES_CONTAINERS=500 ENGINES_KILLS=200 $(MAKE) engines
 
 .PHONY: engines-containerd2
-engines-containerd2: build ## run containerd 2.x, built from its Go modules, with zbox; needs root
+engines-containerd2: build ## run containerd 2.x and its CRI, built from its Go modules, with zbox; needs root
 	@tools/deps.sh engines
 	cd tests/integration/engines/containerd/daemon2 && CGO_ENABLED=0 go build -tags 'no_btrfs no_devmapper no_zfs' -o $(CURDIR)/.tools/containerd2/ tool
 	CONTAINERD=$(CURDIR)/.tools/containerd2 go test -tags '$(TEST_TAGS) engines' -count=1 -timeout 30m ./tests/integration/engines/containerd
+	cd tests/integration/engines/cri && CONTAINERD=$(CURDIR)/.tools/containerd2 go test -tags '$(TEST_TAGS) engines' -count=1 -timeout 10m ./...
 
 .PHONY: validation
 validation: $(ZBOX_BUILT) ## run the runtime-tools validation suite on RUNTIME; needs root

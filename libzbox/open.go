@@ -50,15 +50,47 @@ func idmapTree(tree *os.File, s *plan.OpenTree) error {
 		return fmt.Errorf("idmapping %s: %w", s.Path, err)
 	}
 	defer userns.Close()
+	return idmap(tree, userns, s.MapRecursive)
+}
+
+func idmap(tree, userns *os.File, recursive bool) error {
 	flags := uint(unix.AT_EMPTY_PATH)
-	if s.MapRecursive {
+	if recursive {
 		flags |= unix.AT_RECURSIVE
 	}
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(userns.Fd())}
 	if err := unix.MountSetattr(int(tree.Fd()), "", flags, &attr); err != nil {
-		return fmt.Errorf("idmapping %s (its filesystem must support idmapped mounts): %w", s.Path, err)
+		return fmt.Errorf("idmapping %s (its filesystem must support idmapped mounts): %w", tree.Name(), err)
 	}
 	return nil
+}
+
+// An IDMap maps Size ids from Container on to those from Host on (user_namespaces(7)).
+type IDMap = plan.IDMap
+
+// OpenIDMapped makes a detached copy of the mount at each path, without what is mounted below it, whose files belong to the ids that uids and
+// gids map theirs to (mount_setattr(2), MOUNT_ATTR_IDMAP). It is an error where the kernel or a file system cannot.
+func OpenIDMapped(paths []string, uids, gids []IDMap) (_ []*os.File, err error) {
+	userns, err := usernsWithMaps(uids, gids)
+	if err != nil {
+		return nil, err
+	}
+	defer userns.Close()
+	var trees []*os.File
+	for _, path := range paths {
+		tree, err := openTree(&plan.OpenTree{Path: path})
+		if err == nil {
+			trees = append(trees, tree)
+			err = idmap(tree, userns, false)
+		}
+		if err != nil {
+			for _, tree := range trees {
+				tree.Close()
+			}
+			return nil, err
+		}
+	}
+	return trees, nil
 }
 
 // namespaceTypes are the OCI names of the namespaces.

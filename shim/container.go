@@ -11,8 +11,6 @@ import (
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/containerd/api/types"
-	"github.com/containerd/containerd/mount"
-	"golang.org/x/sys/unix"
 
 	"github.com/bxrne/zbox/libzbox"
 )
@@ -58,39 +56,6 @@ func (s *service) newContainer(r *taskapi.CreateTaskRequest) (*container, error)
 		stdin: r.Stdin, stdout: r.Stdout, stderr: r.Stderr, terminal: r.Terminal, uid: int(opts.IoUid), gid: int(opts.IoGid),
 	})
 	return c, opts.saved().write(r.Bundle)
-}
-
-// rootfs is where containerd's mounts for the root go.
-func (c *container) rootfs() string { return filepath.Join(c.bundle, "rootfs") }
-
-// mount mounts the root from what containerd says about it; nothing means that the configuration names a directory that is ready.
-func (c *container) mount(mounts []*types.Mount) error {
-	if len(mounts) == 0 {
-		return nil
-	}
-	if err := os.Mkdir(c.rootfs(), 0o711); err != nil && !errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("making the directory of the root: %w", err)
-	}
-	var all []mount.Mount
-	for _, m := range mounts {
-		all = append(all, mount.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
-	}
-	c.mounted = true // also a part of them
-	if err := mount.All(all, c.rootfs()); err != nil {
-		return fmt.Errorf("mounting the root: %w", err)
-	}
-	return nil
-}
-
-func (c *container) unmount() error {
-	if !c.mounted {
-		return nil
-	}
-	if err := mount.UnmountAll(c.rootfs(), unix.UMOUNT_NOFOLLOW); err != nil {
-		return fmt.Errorf("unmounting the root: %w", err)
-	}
-	c.mounted = false
-	return nil
 }
 
 // create makes the container, which then waits for start. After an error nothing of it is left.

@@ -97,8 +97,12 @@ func program(name string) string { return filepath.Join(os.Getenv("CONTAINERD"),
 // Restart starts containerd again after Stop or Kill, and waits until it answers.
 func (d *Daemon) Restart() error {
 	d.cmd = exec.Command(program("containerd"), "-c", dir+"/config.toml")
-	// containerd looks for shims on its PATH.
-	d.cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(engines.Zbox())+":"+os.Getenv("PATH"))
+	// containerd looks for shims on its PATH: that of zbox, and its own.
+	path := []string{filepath.Dir(engines.Zbox()), os.Getenv("PATH")}
+	if own := os.Getenv("CONTAINERD"); own != "" {
+		path = append([]string{own}, path...)
+	}
+	d.cmd.Env = append(os.Environ(), "PATH="+strings.Join(path, ":"))
 	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
 	if err := d.cmd.Start(); err != nil {
 		return err
@@ -175,9 +179,24 @@ func Must(t *testing.T, args ...string) string {
 	return strings.TrimSpace(res.Stdout)
 }
 
+// Root is where a running container's root file system is mounted.
+func Root(namespace, id string) string {
+	return filepath.Join(dir, "state/io.containerd.runtime.v2.task", namespace, id, "rootfs")
+}
+
+// Layers are the files of that name in the layers of the images.
+func Layers(t *testing.T, name string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "root/io.containerd.snapshotter.v1.overlayfs/snapshots/*/fs", name))
+	if err != nil || len(files) == 0 {
+		t.Errorf("no layer has %s (%v)", name, err)
+	}
+	return files
+}
+
 // Shims are the processes of shims in this mount namespace: no other test has one there.
 func Shims() []int {
-	return processes("/usr/bin/containerd-shim-*", filepath.Dir(engines.Zbox())+"/containerd-shim-*")
+	return processes("/usr/bin/containerd-shim-*", filepath.Dir(engines.Zbox())+"/containerd-shim-*", program("containerd-shim-*"))
 }
 
 // processes are those of this mount namespace whose program's path matches one of the patterns.

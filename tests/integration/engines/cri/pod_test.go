@@ -21,8 +21,8 @@ import (
 	"github.com/bxrne/zbox/tests/integration/engines/containerd"
 )
 
-// plugins configures the runtime handlers: zbox below containerd's own shim, and the shim of zbox, which containerd 1.6 gives no options
-// but the path of a file with them.
+// plugins configures the runtime handlers: zbox below containerd's own shim; the shim of zbox by its runtime's name, to which containerd 1.6
+// gives no options but the path of a file with them; and by its path, with the options of the stock shim.
 const plugins = `[plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = %q
   restrict_oom_score_adj = true
@@ -39,8 +39,16 @@ const plugins = `[plugins."io.containerd.grpc.v1.cri"]
       SystemdCgroup = %t
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.own]
     runtime_type = "io.containerd.zbox.v2"
-    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.own.options]
-      ConfigPath = "/run/engines/own.toml"
+  [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.path]
+    runtime_type = "io.containerd.runc.v2"
+    runtime_path = %q
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.path.options]
+      SystemdCgroup = %t
+`
+
+// ofAFile are options for the runtime that has its name: without any, containerd 2 makes user namespaces.
+const ofAFile = `[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.own.options]
+  ConfigPath = "/run/engines/own.toml"
 `
 
 const network = `{"cniVersion": "0.4.0", "name": "pods", "plugins": [{"type": "bridge", "bridge": "cni0", "isGateway": true,
@@ -53,11 +61,16 @@ func TestMain(m *testing.M) {
 		err := errors.Join(
 			os.MkdirAll("/run/engines/cni", 0o755),
 			os.WriteFile("/run/engines/cni/pods.conflist", []byte(network), 0o644),
-			os.WriteFile("/run/engines/own.toml", fmt.Appendf(nil, "SystemdCgroup = %t\n", engines.Managed()), 0o644))
+			os.WriteFile("/run/engines/own.toml", []byte("SystemdCgroup = true\n"), 0o644))
 		if err != nil {
 			return nil, err
 		}
-		daemon, err := containerd.Start(fmt.Sprintf(plugins, containerd.Image, engines.Zbox(), engines.Managed()))
+		shim := filepath.Join(filepath.Dir(engines.Zbox()), "containerd-shim-zbox-v2")
+		config := fmt.Sprintf(plugins, containerd.Image, engines.Zbox(), engines.Managed(), shim, engines.Managed())
+		if engines.Managed() {
+			config += ofAFile
+		}
+		daemon, err := containerd.Start(config)
 		if err != nil {
 			return nil, err
 		}
@@ -97,20 +110,11 @@ type pod struct {
 // forEachHandler runs the test with a pod of every runtime handler, and fails it if anything of it stays.
 func forEachHandler(t *testing.T, change func(*cri.PodSandboxConfig), test func(t *testing.T, p *pod)) {
 	t.Helper()
-	for _, handler := range []string{"stock", "own"} {
+	for _, handler := range []string{"stock", "own", "path"} {
 		t.Run(handler, func(t *testing.T) {
-			parent, ofContainers := cgroups()
+			_, ofContainers := cgroups()
 			t.Cleanup(func() { containerd.NothingLeft(t, "k8s.io", ofContainers) })
-			config := &cri.PodSandboxConfig{
-				Metadata:     &cri.PodSandboxMetadata{Name: "pod", Namespace: "tests", Uid: handler},
-				Hostname:     "in-a-pod",
-				LogDirectory: t.TempDir(),
-				Linux: &cri.LinuxPodSandboxConfig{
-					CgroupParent:    parent,
-					SecurityContext: &cri.LinuxSandboxSecurityContext{NamespaceOptions: &cri.NamespaceOption{}},
-				},
-			}
-			change(config)
+			config := podConfig(t, handler, change)
 			ran, err := service.RunPodSandbox(t.Context(), &cri.RunPodSandboxRequest{Config: config, RuntimeHandler: handler})
 			if err != nil {
 				t.Fatal(err)
@@ -124,6 +128,24 @@ func forEachHandler(t *testing.T, change func(*cri.PodSandboxConfig), test func(
 			test(t, &pod{t, ran.PodSandboxId, config})
 		})
 	}
+}
+
+// podConfig is that of a pod of the handler.
+func podConfig(t *testing.T, handler string, changes ...func(*cri.PodSandboxConfig)) *cri.PodSandboxConfig {
+	parent, _ := cgroups()
+	config := &cri.PodSandboxConfig{
+		Metadata:     &cri.PodSandboxMetadata{Name: "pod", Namespace: "tests", Uid: handler},
+		Hostname:     "in-a-pod",
+		LogDirectory: t.TempDir(),
+		Linux: &cri.LinuxPodSandboxConfig{
+			CgroupParent:    parent,
+			SecurityContext: &cri.LinuxSandboxSecurityContext{NamespaceOptions: &cri.NamespaceOption{}},
+		},
+	}
+	for _, change := range changes {
+		change(config)
+	}
+	return config
 }
 
 // stop stops a pod, or reports false where the kubelet has to try again: a containerd 1.6 that is told of a container's exit deletes it and

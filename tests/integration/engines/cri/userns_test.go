@@ -3,12 +3,17 @@
 package cri
 
 import (
+	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/bxrne/zbox/tests/integration/engines"
+	"github.com/bxrne/zbox/tests/integration/engines/containerd"
 )
 
 // inAUserNamespace is what the kubelet asks for with "hostUsers: false".
@@ -24,9 +29,9 @@ func TestPodInAUserNamespace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	uids := "0 700000 65536"
+	uids, owner := "0 700000 65536", uint32(700000)
 	if strings.HasPrefix(version.RuntimeVersion, "1.") {
-		uids = "0 0 4294967295"
+		uids, owner = "0 0 4294967295", 0
 	}
 	dir := t.TempDir()
 	forEachHandler(t, inAUserNamespace, func(t *testing.T, p *pod) {
@@ -44,9 +49,63 @@ func TestPodInAUserNamespace(t *testing.T) {
 		if res := p.exec(id, "sh", "-c", script); string(res.Stdout) != "0\n0\n0\n" {
 			t.Errorf("%s: %q, %s", script, res.Stdout, res.Stderr)
 		}
-		var made unix.Stat_t
-		if err := unix.Stat(filepath.Join(dir, "made"), &made); err != nil || made.Uid != 0 {
-			t.Errorf("what root of the pod makes in a volume: %v, of %d; want it root's", err, made.Uid)
-		}
+		root := containerd.Root("k8s.io", id)
+		owned(t, owner, filepath.Join(root, "made"), filepath.Join(root, "bin"))
+		owned(t, 0, filepath.Join(dir, "made"))
+		owned(t, 0, containerd.Layers(t, "bin")...)
 	})
+}
+
+// owned compares the owner of files, as the host sees it.
+func owned(t *testing.T, uid uint32, paths ...string) {
+	t.Helper()
+	for _, path := range paths {
+		var st unix.Stat_t
+		if err := unix.Stat(path, &st); err != nil || st.Uid != uid {
+			t.Errorf("%s: owner %d (%v), want %d", path, st.Uid, err, uid)
+		}
+	}
+}
+
+// The shim is killed while it makes the pod, its root file system over idmapped layers among other things, or behind that.
+func TestKilledShimsOfPodsInUserNamespacesLeaveNothing(t *testing.T) {
+	killed := 0
+	for i := range engines.Kills(t) {
+		ran := make(chan error, 1)
+		go func() {
+			_, err := service.RunPodSandbox(t.Context(), &cri.RunPodSandboxRequest{Config: podConfig(t, "own", inAUserNamespace), RuntimeHandler: "own"})
+			ran <- err
+		}()
+		engines.Eventually(t, "there is a shim", func() bool { return len(containerd.Shims()) > 0 || len(ran) > 0 })
+		delay := rand.N(100 * time.Millisecond) // such a pod takes that long
+		time.Sleep(delay)
+		for _, pid := range containerd.Shims() {
+			engines.Kill(t, pid)
+			killed++
+		}
+		<-ran // whatever became of it
+		removePods(t)
+		_, ofContainers := cgroups()
+		containerd.NothingLeft(t, "k8s.io", ofContainers)
+		if t.Failed() {
+			t.Fatalf("in round %d, after %v", i, delay)
+		}
+	}
+	if killed == 0 {
+		t.Error("no shim was there to be killed")
+	}
+}
+
+func removePods(t *testing.T) {
+	t.Helper()
+	list, err := service.ListPodSandbox(t.Context(), &cri.ListPodSandboxRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pod := range list.Items {
+		engines.Eventually(t, "the pod has stopped", func() bool { return stop(t, pod.Id) })
+		if _, err := service.RemovePodSandbox(t.Context(), &cri.RemovePodSandboxRequest{PodSandboxId: pod.Id}); err != nil {
+			t.Error(err)
+		}
+	}
 }
