@@ -47,7 +47,9 @@ func (s *service) Cleanup(ctx context.Context) (*taskapi.DeleteResponse, error) 
 	if err := mount.UnmountAll(filepath.Join(bundle, "rootfs"), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
 		return nil, fmt.Errorf("unmounting the root of container %s: %w", s.id, err)
 	}
-	removeDeadSocket(bundle)
+	if err := removeDeadSocket(bundle); err != nil {
+		s.warn(s.id + ": " + err.Error()) // the next shim of this name would do it
+	}
 	return res, nil
 }
 
@@ -61,12 +63,4 @@ func (s *service) bundleToClean(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("looking for the bundle: %w", err)
 	}
 	return filepath.Join(filepath.Dir(dir), s.id), nil
-}
-
-// removeDeadSocket removes the socket of a shim that was killed. Where somebody answers, the other containers of the group live on.
-func removeDeadSocket(bundle string) {
-	address, err := shim.ReadAddress(filepath.Join(bundle, addressFile))
-	if err == nil && !shim.CanConnect(address) {
-		_ = shim.RemoveSocket(address) // the next shim of this name would do it
-	}
 }

@@ -150,9 +150,10 @@ func (s *service) Checkpoint(context.Context, *taskapi.CheckpointTaskRequest) (*
 	return nil, errNoCheckpoints
 }
 
-// Shutdown ends the shim, unless it has containers left.
+// Shutdown ends the shim, unless it has containers left. Behind the answer, containerd may start the next shim of the name.
 func (s *service) Shutdown(context.Context, *taskapi.ShutdownRequest) (*emptypb.Empty, error) {
-	if s.empty() {
+	if s.end() {
+		s.giveUpSocket()
 		s.shutdown()
 	}
 	return nothing, nil

@@ -29,9 +29,11 @@ type service struct {
 	publisher *publisher
 	trimmer   *trimmer
 	shutdown  func()
+	address   string // of the server's socket
 
 	mu         sync.Mutex
 	containers map[string]*container // nil while one is being made
+	ending     bool                  // no container is made any more
 }
 
 func newService(ctx context.Context, id string, unused shim.Publisher, shutdown func()) (*service, error) {
@@ -60,15 +62,10 @@ func newService(ctx context.Context, id string, unused shim.Publisher, shutdown 
 		unused.Close() // which the library waits for
 	}()
 	if address, err := shim.ReadAddress(addressFile); err == nil {
-		go removeSocketAtEnd(ctx, address)
+		s.address = address
+		go s.removeSocketAtEnd(ctx)
 	}
 	return s, nil
-}
-
-// removeSocketAtEnd removes the server's socket: the bundle with its address may be gone by then.
-func removeSocketAtEnd(ctx context.Context, address string) {
-	<-ctx.Done()
-	_ = shim.RemoveSocket(address) // the library may have done it
 }
 
 // reserve keeps an id for a container that is about to be made.
@@ -77,6 +74,9 @@ func (s *service) reserve(id string) error {
 	defer s.mu.Unlock()
 	if _, taken := s.containers[id]; taken {
 		return errdefs.ToGRPCf(errdefs.ErrAlreadyExists, "container %s", id)
+	}
+	if s.ending {
+		return errdefs.ToGRPCf(errdefs.ErrUnavailable, "container %s: the shim is ending", id)
 	}
 	s.containers[id] = nil
 	return nil
@@ -115,8 +115,10 @@ func (s *service) find(id, execID string) (*container, *process, error) {
 	return c, p, err
 }
 
-func (s *service) empty() bool {
+// end lets no container come any more, unless there is one.
+func (s *service) end() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.containers) == 0
+	s.ending = s.ending || len(s.containers) == 0
+	return s.ending
 }

@@ -157,27 +157,6 @@ func groupOf(config, id string) (string, error) {
 	return id, nil
 }
 
-// listen makes the server's socket, a path that only our own user may connect to (CVE-2020-15257). It is nil when a shim answers there.
-func listen(address string) (*os.File, error) {
-	l, err := shim.NewSocket(address)
-	if err != nil && shim.SocketEaddrinuse(err) {
-		if shim.CanConnect(address) {
-			return nil, nil
-		}
-		// Left by a shim that was killed.
-		if err := shim.RemoveSocket(address); err != nil {
-			return nil, fmt.Errorf("removing the socket of a former shim: %w", err)
-		}
-		l, err = shim.NewSocket(address)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("making the shim's socket: %w", err)
-	}
-	l.SetUnlinkOnClose(false) // the server goes on with it
-	defer l.Close()
-	return l.File()
-}
-
 // readStartOptions reads the runtime options that containerd may write to start's standard input. Create checks them.
 func readStartOptions(stdin io.Reader) (runtimeOptions, error) {
 	data, err := io.ReadAll(stdin)

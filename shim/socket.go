@@ -1,0 +1,108 @@
+package shim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/containerd/runtime/v2/shim"
+	"golang.org/x/sys/unix"
+)
+
+// A server's socket is a path, named by the group, that only our own user may connect to (CVE-2020-15257). The path is the server's as long
+// as it listens. One that ends gives the path up while it still listens, and never touches it again: the next one may have it by then. What is
+// left by one that was killed is removed under a lock, so that nobody makes a new one between looking and removing.
+
+// lockSockets keeps other shims from making sockets, and from removing dead ones, in the directory of this address.
+func lockSockets(address string) (unlock func(), err error) {
+	dir := filepath.Dir(strings.TrimPrefix(address, "unix://"))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the directory of the shims' sockets: %w", err)
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("locking the directory of the shims' sockets: %w", err)
+	}
+	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("locking the directory of the shims' sockets: %w", err)
+	}
+	return func() { f.Close() }, nil
+}
+
+// listen makes the server's socket. It is nil when a shim answers there.
+func listen(address string) (*os.File, error) {
+	unlock, err := lockSockets(address)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	l, err := shim.NewSocket(address)
+	if err != nil && shim.SocketEaddrinuse(err) {
+		if shim.CanConnect(address) {
+			return nil, nil
+		}
+		// Left by a shim that was killed.
+		if err := shim.RemoveSocket(address); err != nil {
+			return nil, fmt.Errorf("removing the socket of a former shim: %w", err)
+		}
+		l, err = shim.NewSocket(address)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("making the shim's socket: %w", err)
+	}
+	l.SetUnlinkOnClose(false) // the server goes on with it
+	defer l.Close()
+	return l.File()
+}
+
+// removeDeadSocket removes the socket of a shim that was killed. Where somebody answers, the other containers of the group live on.
+func removeDeadSocket(bundle string) error {
+	address, err := shim.ReadAddress(filepath.Join(bundle, addressFile))
+	if err != nil { // it never came that far
+		return nil //nolint:nilerr
+	}
+	unlock, err := lockSockets(address)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if shim.CanConnect(address) {
+		return nil
+	}
+	if err := shim.RemoveSocket(address); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("removing the socket of a shim that is gone: %w", err)
+	}
+	return nil
+}
+
+// giveUpSocket removes the server's path before it ends, once.
+func (s *service) giveUpSocket() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.address == "" {
+		return
+	}
+	// containerd's library removes what the bundle's file names, when the server has ended.
+	if err := os.Chdir("/"); err != nil {
+		s.warn("leaving the bundle: " + err.Error())
+	}
+	if err := shim.RemoveSocket(s.address); err != nil {
+		s.warn("removing the shim's socket: " + err.Error())
+	}
+	s.address = ""
+}
+
+// removeSocketAtEnd is for a server that ends by a signal. Where the bundle is still there, containerd's library does it.
+func (s *service) removeSocketAtEnd(ctx context.Context) {
+	<-ctx.Done()
+	if _, err := os.Stat(addressFile); err != nil {
+		s.giveUpSocket()
+	}
+}
