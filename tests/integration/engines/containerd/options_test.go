@@ -3,14 +3,20 @@
 package containerd
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/bxrne/zbox/tests/integration/engines"
 )
@@ -45,6 +51,58 @@ func TestOptionRoot(t *testing.T) {
 		engines.Eventually(t, "the container is gone", func() bool {
 			return engines.Call(t, engines.Zbox(), "--root", root+"/"+Namespace, "list", "-q").Stdout == ""
 		})
+	})
+}
+
+// properties are those of a systemd unit, a line each.
+func properties(t *testing.T, unit string, names ...string) string {
+	t.Helper()
+	res := engines.Call(t, "systemctl", "show", "--property", strings.Join(names, ","), unit)
+	if res.Code != 0 {
+		t.Errorf("systemctl show %s: exit %d: %s", unit, res.Code, res.Stderr)
+	}
+	lines := strings.Fields(res.Stdout)
+	slices.Sort(lines)
+	return strings.Join(lines, " ")
+}
+
+func TestOptionSystemdCgroup(t *testing.T) {
+	if !engines.Managed() {
+		t.Skip("needs systemd, as make vm-engines has it")
+	}
+	flags := map[string]func(t *testing.T, run []string) []string{
+		"stock": func(_ *testing.T, run []string) []string { return with(run, "--runc-systemd-cgroup") },
+		"own":   func(t *testing.T, run []string) []string { return configured(t, run, "SystemdCgroup = true") },
+	}
+	forEachWay(t, func(t *testing.T, w way) {
+		const unit, cgroup = "zbox-scoped.scope", "/sys/fs/cgroup/engines.slice/zbox-scoped.scope"
+		run := flags[w.shim](t, with([]string{"run"}, w.flags...))
+		Must(t, with(run, "-d", "--cgroup", "engines.slice:zbox:scoped", "--memory-limit", "33554432", "--cpu-quota", "50000", "--cpu-period", "100000",
+			"--cpu-shares", "512", Image, "scoped", "sleep", "1000")...)
+		names := []string{"ActiveState", "Transient", "Slice", "MemoryMax", "CPUQuotaPerSecUSec", "CPUWeight"}
+		want := "ActiveState=active CPUQuotaPerSecUSec=500ms CPUWeight=20 MemoryMax=33554432 Slice=engines.slice Transient=yes"
+		if got := properties(t, unit, names...); got != want {
+			t.Errorf("the unit is %q, want %q", got, want)
+		}
+		if procs, err := os.ReadFile(cgroup + "/cgroup.procs"); err != nil || strings.TrimSpace(string(procs)) != initOf(t, "scoped") {
+			t.Errorf("the processes of the unit are %q (%v), want %s", procs, err, initOf(t, "scoped"))
+		}
+		limit := int64(77)
+		resources, err := json.Marshal(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: &limit}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := task(t, "scoped").Update(t.Context(), &taskapi.UpdateTaskRequest{ID: "scoped", Resources: &anypb.Any{Value: resources}}); err != nil {
+			t.Errorf("update: %v", err)
+		}
+		if got := properties(t, unit, "TasksMax"); got != "TasksMax=77" {
+			t.Errorf("behind an update, the unit is %q", got)
+		}
+		Must(t, "tasks", "rm", "-f", "scoped")
+		engines.Eventually(t, "the unit is gone", func() bool { return properties(t, unit, "LoadState") == "LoadState=not-found" })
+		if _, err := os.Stat(cgroup); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("its cgroup stays: %v", err)
+		}
 	})
 }
 

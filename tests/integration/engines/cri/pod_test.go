@@ -288,6 +288,23 @@ func (p *pod) limited(id, memory, quota string) {
 	}
 }
 
+// The kubelet tells users the reason, which the CRI has from the shim's event.
+func TestOutOfMemoryIsTheReason(t *testing.T) {
+	forEachHandler(t, ofTheHost, func(t *testing.T, p *pod) {
+		id := p.start("oom", &cri.ContainerConfig{
+			// The stock shim begins to watch a container only after its start.
+			Command: []string{"sh", "-c", "while ! test -e /go; do sleep 0.1; done; dd if=/dev/zero of=/dev/null bs=64M; exit 3"},
+			Linux:   &cri.LinuxContainerConfig{Resources: &cri.LinuxContainerResources{MemoryLimitInBytes: 16 << 20}},
+		})
+		p.exec(id, "touch", "/go")
+		engines.Eventually(t, "the container has exited", func() bool { return p.status(id).State == cri.ContainerState_CONTAINER_EXITED })
+		engines.Eventually(t, "the reason is known", func() bool { return p.status(id).Reason == "OOMKilled" })
+		if code := p.status(id).ExitCode; code != 3 {
+			t.Errorf("exit code %d, want 3: %v", code, p.status(id))
+		}
+	})
+}
+
 func TestContainersOfAPodShareItsNetwork(t *testing.T) {
 	forEachHandler(t, ofItsOwn, func(t *testing.T, p *pod) {
 		res, err := service.PodSandboxStatus(t.Context(), &cri.PodSandboxStatusRequest{PodSandboxId: p.id})
