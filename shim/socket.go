@@ -66,7 +66,7 @@ func listen(address string) (*os.File, error) {
 func removeDeadSocket(bundle string) error {
 	address, err := shim.ReadAddress(filepath.Join(bundle, addressFile))
 	if err != nil { // it never came that far
-		return nil //nolint:nilerr
+		return nil
 	}
 	unlock, err := lockSockets(address)
 	if err != nil {
