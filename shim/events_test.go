@@ -29,7 +29,7 @@ func (c containerd) Forward(_ context.Context, r *forwardapi.ForwardRequest) (*e
 	return &emptypb.Empty{}, nil
 }
 
-// serve runs c at the address until the returned function is called.
+// serve runs c at the address until the returned function is called, which lets it answer first: events without an answer come again.
 func (c containerd) serve(t *testing.T, address string) (kill func()) {
 	t.Helper()
 	server, err := ttrpc.NewServer()
@@ -43,7 +43,7 @@ func (c containerd) serve(t *testing.T, address string) (kill func()) {
 	}
 	go func() { _ = server.Serve(context.Background(), l) }() // it ends with an error when it is killed
 	return func() {
-		_ = server.Close()
+		_ = server.Shutdown(context.Background())
 		_ = os.Remove(address)
 	}
 }
