@@ -192,7 +192,7 @@ func bundleOptions(c *cli.Context, cfg *translate.Config) (translate.Options, er
 		return o, err
 	}
 	if cfg.Init {
-		o.InitProgram, err = libzbox.InitProgram()
+		o.HelperProgram, err = libzbox.HelperProgram()
 	}
 	if err == nil && cfg.Connected() {
 		var r libzbox.Options

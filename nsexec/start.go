@@ -46,8 +46,9 @@ func Start(o Options) (*Stage, error) {
 	return &Stage{sock: pair[0], outer: pid, preserved: len(o.Preserved)}, nil
 }
 
-// InitProgram is a static program that is the init of a sandbox when it is called so: "init PROGRAM ARG...". It is the stage itself.
-func InitProgram() ([]byte, error) { return loadStage() }
+// HelperProgram is a static program that is the init of a sandbox when it is called so: "init PROGRAM ARG...", and the hook of its bundle
+// when it is called "layers ROOTFS [base] [upper]". It is the stage itself.
+func HelperProgram() ([]byte, error) { return loadStage() }
 
 // spawn forks and executes the stage; see docs/architecture.md, "Three channels", for its descriptors.
 func spawn(o Options, exe *os.File, sock int) (int, error) {

@@ -19,7 +19,7 @@ import (
 const (
 	configFile = "config.json"
 	rootfsDir  = "rootfs"
-	initFile   = "init" // the program that is process 1, where one was asked for
+	helperFile = "helper" // a program of zbox: process 1, where one was asked for, and the hook of a portable bundle
 )
 
 // Bundle writes dir/config.json and dir/rootfs, a bundle for zbox and for any other OCI runtime. dir is made when it does not exist:
@@ -51,16 +51,17 @@ func (c *Config) Bundle(dir string, args []string, o Options) (warnings []string
 	if err != nil {
 		return nil, err
 	}
-	if c.Init && len(o.InitProgram) == 0 {
-		return nil, c.locate(wrong("init", "this zbox has no program for it"))
+	needsHelper := c.Init || p.layers.portable
+	if needsHelper && len(o.HelperProgram) == 0 {
+		return nil, errors.New("making the bundle: this zbox has no helper program")
 	}
 	b, err := openBundle(dir, idMaps{uids: s.Linux.UIDMappings, gids: s.Linux.GIDMappings})
 	if err != nil {
 		return nil, fmt.Errorf("making the bundle: %w", err)
 	}
 	defer b.close()
-	if c.Init {
-		b.init = o.InitProgram
+	if needsHelper {
+		b.helper = o.HelperProgram
 	}
 	if o.rootfs == "" {
 		err = b.writeRootfs(content)
@@ -73,9 +74,11 @@ func (c *Config) Bundle(dir string, args []string, o Options) (warnings []string
 		return nil, fmt.Errorf("writing the bundle: %w", err)
 	}
 	if o.Portable {
+		warnings = append(warnings, c.bundleWarnings()...)
 		warnings = append(warnings, idmapWarnings(s)...)
+		warnings = append(warnings, b.passWarnings(o.dir)...)
 	}
-	return append(warnings, b.warnings...), nil
+	return warnings, nil
 }
 
 // parts are what a sandbox is made of, as it was found on the machine.
@@ -123,8 +126,8 @@ func (c *Config) chooseLayers(p *parts, o Options) error {
 	if err != nil {
 		return wrong("persist", "%w", err)
 	}
-	p.layers = c.layersOf(p.base, kept)
-	if !p.layers.flat {
+	p.layers = c.layersOf(p.base, kept, o.Portable)
+	if !p.layers.flat && !p.layers.portable {
 		return checkLayerPath(o.dir)
 	}
 	return nil
@@ -141,10 +144,9 @@ type bundle struct {
 	dirs     map[string]*os.Root // below root, opened once: what is made in them needs no walk
 	uid, gid int                 // of the sandbox's root; -1 when that is the caller
 	ids      idMaps
-	warnings []string
-	init     []byte // nil for none
+	helper   []byte // nil for none
 	// What of it is ours to remove.
-	madeDir, madeRootfs, madeInit bool
+	madeDir, madeRootfs, madeHelper bool
 }
 
 func openBundle(dir string, ids idMaps) (*bundle, error) {
@@ -160,7 +162,7 @@ func openBundle(dir string, ids idMaps) (*bundle, error) {
 	if b.root, err = os.OpenRoot(dir); err != nil {
 		return nil, err
 	}
-	if err := b.letIn(dir); err != nil {
+	if err := b.letIn(); err != nil {
 		b.root.Close()
 		b.remove(dir)
 		return nil, err
@@ -170,7 +172,7 @@ func openBundle(dir string, ids idMaps) (*bundle, error) {
 
 // letIn lets the sandbox's root pass through the directory: runc opens the rootfs from inside the user namespace. A directory that
 // was there before keeps its mode.
-func (b *bundle) letIn(dir string) error {
+func (b *bundle) letIn() error {
 	if b.gid < 0 {
 		return nil
 	}
@@ -179,13 +181,6 @@ func (b *bundle) letIn(dir string) error {
 			return err
 		}
 		return b.root.Chmod(".", 0o710)
-	}
-	info, err := b.root.Stat(".")
-	if err != nil {
-		return err
-	}
-	if info.Mode().Perm()&0o001 == 0 {
-		b.warnings = append(b.warnings, fmt.Sprintf("%s: uid %d, the sandbox's root, cannot pass through: runtimes that open the rootfs from inside need mode 711", dir, b.uid))
 	}
 	return nil
 }
@@ -218,12 +213,12 @@ func (b *bundle) writeRootfs(content []entry) error {
 
 // writeConfig comes last, so that a bundle with a config.json is complete.
 func (b *bundle) writeConfig(s *specs.Spec, o Options) error {
-	if b.init != nil {
-		if err := writeFile(b.root, initFile, b.init, 0o755); err != nil {
+	if b.helper != nil {
+		if err := writeFile(b.root, helperFile, b.helper, 0o755); err != nil {
 			return err
 		}
-		b.madeInit = true
-		if err := b.root.Chmod(initFile, 0o755); err != nil {
+		b.madeHelper = true
+		if err := b.root.Chmod(helperFile, 0o755); err != nil {
 			return err
 		}
 	}
@@ -327,8 +322,8 @@ func (b *bundle) remove(dir string) {
 	if b.madeRootfs {
 		_ = b.root.RemoveAll(rootfsDir)
 	}
-	if b.madeInit {
-		_ = b.root.Remove(initFile)
+	if b.madeHelper {
+		_ = b.root.Remove(helperFile)
 	}
 	if b.madeDir {
 		_ = os.Remove(dir)

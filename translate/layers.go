@@ -25,15 +25,18 @@ type layers struct {
 	// flat: the skeleton is the rootfs, there is no overlay. That is a fresh root that nobody writes to.
 	flat     bool
 	readonly bool
+	// portable: the skeleton is the rootfs, and a hook mounts the overlay on it.
+	portable bool
 }
 
-func (c *Config) layersOf(b *base, p *persisted) layers {
-	return layers{base: b, persist: p, flat: b == nil && c.ReadonlyRoot, readonly: c.ReadonlyRoot}
+func (c *Config) layersOf(b *base, p *persisted, portable bool) layers {
+	flat := b == nil && c.ReadonlyRoot
+	return layers{base: b, persist: p, flat: flat, readonly: c.ReadonlyRoot, portable: portable && !flat}
 }
 
 // skeleton is the directory of the rootfs for what Bundle makes.
 func (l layers) skeleton() string {
-	if l.flat {
+	if l.flat || l.portable {
 		return ""
 	}
 	return skeletonLayer
@@ -42,7 +45,7 @@ func (l layers) skeleton() string {
 // entries are the directories of the rootfs besides the skeleton's. A tmpfs takes over what it covers (tmpcopyup), so that it has the two
 // directories that an overlay needs.
 func (l layers) entries() []entry {
-	if l.flat {
+	if l.flat || l.portable {
 		return nil
 	}
 	dir := func(name string) entry { return entry{path: name, mode: dirMode} }
@@ -60,10 +63,10 @@ func (l layers) entries() []entry {
 	return out
 }
 
-// mounts come before all others. The overlay is mounted by the sandbox's root, in its user namespace (Linux 5.11): what a layer holds has no
+// layerMounts come before all others. The overlay is mounted by the sandbox's root, in its user namespace (Linux 5.11): what a layer holds has no
 // more power than the sandbox itself. userxattr: with the attributes that it may set.
 func (c *Config) layerMounts(l layers, o Options) (out []specs.Mount, warnings []string) {
-	if l.flat {
+	if l.flat || l.portable {
 		return nil, nil
 	}
 	rootfs := o.rootfs

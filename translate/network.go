@@ -129,11 +129,23 @@ func (c *Config) networkWarnings(o Options) []string {
 // Connected reports whether the sandbox needs the hooks, which need Options.Zbox and Options.StateRoot.
 func (c *Config) Connected() bool { return c.NetworkAccess || len(c.PortForwards) > 0 }
 
-// hooks connect the sandbox, when there is something to connect it to, and take the connection back.
-func (c *Config) hooks(o Options) *specs.Hooks {
-	if !c.Connected() {
+// hooks are those that the configuration needs; nil for none.
+func (c *Config) hooks(l layers, o Options) *specs.Hooks {
+	var all specs.Hooks
+	if c.Connected() {
+		all = c.networkHooks(o)
+	}
+	if l.portable {
+		all.CreateContainer = []specs.Hook{layersHook(l, o)}
+	}
+	if all.CreateContainer == nil && all.CreateRuntime == nil {
 		return nil
 	}
+	return &all
+}
+
+// networkHooks connect the sandbox and take the connection back.
+func (c *Config) networkHooks(o Options) specs.Hooks {
 	hook := func(args ...string) []specs.Hook {
 		return []specs.Hook{{Path: o.Zbox, Args: append([]string{"zbox", "--root", o.StateRoot, "network"}, args...), Env: []string{"PATH=" + o.Path}}}
 	}
@@ -150,5 +162,5 @@ func (c *Config) hooks(o Options) *specs.Hooks {
 	for _, p := range c.PortForwards {
 		up = append(up, fmt.Sprintf("--forward=%s:%s:%d:%d", p.Protocol, p.Bind, p.Host, p.Sandbox))
 	}
-	return &specs.Hooks{CreateRuntime: hook(up...), Poststop: hook("down")}
+	return specs.Hooks{CreateRuntime: hook(up...), Poststop: hook("down")}
 }

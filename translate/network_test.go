@@ -67,7 +67,7 @@ func TestHooksAreToldOfCapabilitiesOverTheNetwork(t *testing.T) {
 	} {
 		c := box()
 		c.Capabilities, c.PortForwards = tc.capabilities, []PortForward{{Host: 8080, Sandbox: 80, Protocol: "tcp", Bind: "0.0.0.0"}}
-		args := c.hooks(Options{}).CreateRuntime[0].Args
+		args := c.networkHooks(Options{}).CreateRuntime[0].Args
 		if got := strings.Join(args[4:], " "); got != tc.want {
 			t.Errorf("%q: got %q, want %q", tc.capabilities, got, tc.want)
 		}

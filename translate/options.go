@@ -44,10 +44,11 @@ type Options struct {
 	Kernel Kernel
 	// CgroupV2: the controllers are on cgroup v2. Only there can the out-of-memory killer end the sandbox as a whole.
 	CgroupV2 bool
-	// Portable asks for a bundle that people read, and for warnings of what other runtimes will do otherwise.
+	// Portable asks for a bundle that people read and that other runtimes run, and for warnings of what they will do otherwise.
 	Portable bool
-	// InitProgram is what a sandbox with an init has as its process 1: a static program that takes the program and its arguments.
-	InitProgram []byte
+	// HelperProgram is what a sandbox with an init has as its process 1, and what makes the root of a portable bundle: see
+	// libzbox.HelperProgram.
+	HelperProgram []byte
 	// Zbox is the absolute path of zbox for the hooks, StateRoot its --root, and Path the PATH where they look for pasta.
 	Zbox, StateRoot, Path string
 	// Nameservers are the resolvers of the host that a sandbox can reach; Bundle finds them.

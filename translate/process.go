@@ -109,13 +109,13 @@ func (c *Config) initArgs() []string {
 	return []string{initPath}
 }
 
-// initMounts shows the init program, a file of the bundle, to the sandbox. A relative source is in the bundle (runtime-spec, config.md,
+// initMounts shows the helper, a file of the bundle, to the sandbox. A relative source is in the bundle (runtime-spec, config.md,
 // "Mounts").
 func (c *Config) initMounts() []specs.Mount {
 	if !c.Init {
 		return nil
 	}
-	return []specs.Mount{bindMount(initFile, initPath, "bind")}
+	return []specs.Mount{bindMount(helperFile, initPath, "bind")}
 }
 
 func (c *Config) hasTerminal(o Options) bool {

@@ -43,6 +43,7 @@ func (c *Config) skeletonOf(p *parts, o Options) []entry {
 	for _, f := range p.needs {
 		s.mountPoint(f.target, false)
 	}
+	s.mountPoint(p.physical(c.cwd()), true) // made when it is missing, also where nothing can be written
 	c.etc(s, o)
 	if path.Base(c.target()) == "busybox" && !b.has("bin") {
 		for name := range strings.FieldsSeq(busyboxNames) {

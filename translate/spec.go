@@ -27,7 +27,7 @@ const bundleVersion = "1.1.0"
 // workspace and persist, and takes /bundle for the bundle's directory. Bundle knows better.
 func (c *Config) Spec(args []string, o Options) (*specs.Spec, []string, error) {
 	o.dir = "/bundle"
-	return c.spec(args, o, &parts{program: &program{path: c.Binary}, layers: c.layersOf(nil, nil)})
+	return c.spec(args, o, &parts{program: &program{path: c.Binary}, layers: c.layersOf(nil, nil, false)})
 }
 
 func (c *Config) spec(args []string, o Options, p *parts) (*specs.Spec, []string, error) {
@@ -60,19 +60,28 @@ func (c *Config) spec(args []string, o Options, p *parts) (*specs.Spec, []string
 			ReadonlyPaths: readonlyPaths(),
 		},
 	}
-	s.Hooks = c.hooks(o)
+	s.Hooks = c.hooks(p.layers, o)
+	if o.Portable {
+		onSkeleton(s, p)
+	}
 	return s, append(c.networkWarnings(o), warnings...), nil
 }
 
 // mounts lists all of them in their order: what is mounted later may cover what came before.
 func (c *Config) mounts(p *parts, ids idMaps, o Options) ([]specs.Mount, []string, error) {
 	layers, warnings := c.layerMounts(p.layers, o)
+	system := c.systemMounts(ids)
+	if p.layers.portable {
+		var hook []specs.Mount
+		hook, warnings = c.hookMounts(p.layers, o)
+		system = append(system, hook...)
+	}
 	host, more, err := c.hostBinds(p.mounts, o)
 	if err != nil {
 		return nil, nil, err
 	}
 	program := bindMount(p.program.path, c.target(), "bind")
-	all := slices.Concat(layers, c.systemMounts(ids), c.initMounts(), host, []specs.Mount{program}, binds(p.needs))
+	all := slices.Concat(layers, system, c.initMounts(), host, []specs.Mount{program}, binds(p.needs))
 	return all, append(warnings, more...), nil
 }
 

@@ -51,6 +51,14 @@ struct linux_open_how {
 	uint64_t flags, mode, resolve;
 };
 
+#define LINUX_STATX_MNT_ID 0x1000u
+struct linux_statx {
+	uint32_t mask;
+	unsigned char before[140];
+	uint64_t mount_id;
+	unsigned char behind[104];
+};
+
 #define LINUX_CLONE_INTO_CGROUP 0x200000000ull
 #define LINUX_CLONE_PIDFD       0x1000u
 #define LINUX_CLONE_PARENT      0x8000u

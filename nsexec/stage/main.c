@@ -1,4 +1,5 @@
-/* zbox-nsexec BASE: see "Three channels" in docs/architecture.md. .../init PROGRAM ARG...: the init of a sandbox. */
+/* zbox-nsexec BASE: see "Three channels" in docs/architecture.md. .../init PROGRAM ARG...: the init of a sandbox.
+ * layers ROOTFS ...: a hook of its bundle, see layers.c. */
 #include "stage.h"
 #include <errno.h>
 #include <string.h>
@@ -80,16 +81,18 @@ static void receive_plan(void)
 		have += take_descriptors(stage.base + 1 + have, &total);
 }
 
-static bool is_init(const char *name)
+static bool is_called(const char *name, const char *wanted)
 {
 	const char *slash = strrchr(name, '/');
-	return !strcmp(slash ? slash + 1 : name, "init");
+	return !strcmp(slash ? slash + 1 : name, wanted);
 }
 
 int main(int argc, char **argv)
 {
-	if (argc > 1 && is_init(argv[0]))
+	if (argc > 1 && is_called(argv[0], "init"))
 		run_init(argv + 1);
+	if (argc > 1 && is_called(argv[0], "layers"))
+		run_layers(argv + 1);
 	stage.base = argc == 2 ? parse_base(argv[1]) : -1;
 	if (stage.base < 3) {
 		static const char usage[] = "zbox-nsexec is started by zbox\n";

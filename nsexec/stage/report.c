@@ -95,8 +95,21 @@ void wait_go(void)
 		sys_exit(1);
 }
 
+/* Without a runtime that listens, as a hook. */
+_Noreturn static void fail_alone(int error, const char *const *pieces)
+{
+	add_detail(pieces);
+	const char *const all[] = {"zbox: ", record.detail, ": ", strerror(error), "\n"};
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		if (write(2, all[i], strlen(all[i])) < 0)
+			break;
+	sys_exit(1);
+}
+
 _Noreturn void fail_pieces(int error, const char *const *pieces)
 {
+	if (stage.base < 0)
+		fail_alone(error, pieces);
 	pass_gate();
 	fill_record(ZB_REPORT_FAILED, error, 0);
 	add_detail(pieces);

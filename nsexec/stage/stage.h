@@ -27,6 +27,7 @@ struct stage {
 	uint64_t propagation;          /* of the propagation step; 0: none */
 	mode_t umask;                  /* of the user's process; the stage's own is 0 */
 	bool made_target;              /* the last target did not exist */
+	bool hooked;                   /* a hook was run: it may have mounted something on the root */
 	bool joined;                   /* a setns step was run: foreign processes may see this one */
 };
 extern struct stage stage;
@@ -149,6 +150,9 @@ _Noreturn void step_exec(const struct zb_exec *s);
 
 /* init.c */
 _Noreturn void run_init(char **argv);
+
+/* layers.c */
+_Noreturn void run_layers(char **argv);
 
 /* why_exec.c */
 const char *why_exec(int error, const char *path);

@@ -34,8 +34,10 @@ _Noreturn static void exec_hook(const struct zb_hook *s, int input, int status, 
 {
 	signal(SIGPIPE, SIG_DFL);
 	umask(stage.umask);
+	bool here =
+		strcmp(text(s->kind), "createContainer") || fchdir(need_root()) == 0; /* in the rootfs, as with runc */
 	sys_close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
-	if (dup2(input, 0) == 0) {
+	if (here && dup2(input, 0) == 0) {
 		int fd = plan_fd(s->fd);
 		if (fd >= 0)
 			sys_execveat(fd, args, env);
@@ -150,4 +152,5 @@ void step_hook(const struct zb_hook *s)
 		close(h.input);
 	close(h.pidfd);
 	sigaction(SIGPIPE, &before, NULL);
+	stage.hooked = true;
 }

@@ -2,6 +2,7 @@
 #include "stage.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 void set_propagation(int mount, uint64_t propagation, const char *where)
@@ -12,6 +13,9 @@ void set_propagation(int mount, uint64_t propagation, const char *where)
 	if (sys_mount_setattr(mount, recursive, 0, 0, propagation & ~(uint64_t)MS_REC) < 0)
 		fail(errno, "set the propagation of ", where);
 }
+
+/* Where the container's root was mounted: the path leads to what lies on top there. */
+static const char *place;
 
 static int open_directory(const char *path)
 {
@@ -81,6 +85,7 @@ void step_root(const struct zb_root *s)
 	if (sys_move_mount(tree, target) < 0)
 		fail(errno, "mount root ", path);
 	close(target);
+	place = strcmp(path, "/") ? path : "/.."; /* / itself is the old root */
 	keep_root(tree);
 }
 
@@ -103,11 +108,19 @@ static void detach_stack(void)
 		fail(errno, "detach the old root");
 }
 
+/* What a hook has mounted on the root is the root, as with other runtimes. */
+static int final_root(void)
+{
+	if (stage.hooked && place)
+		keep_root(open_directory(place));
+	return need_root();
+}
+
 /* The old root is stacked on the new one and detached from there, see pivot_root(2): no directory is needed for it. */
 void step_pivot_root(void)
 {
 	int old = open_directory("/");
-	if (fchdir(need_root()) < 0)
+	if (fchdir(final_root()) < 0)
 		fail(errno, "change to the root");
 	if (sys_pivot_root(".", ".") < 0)
 		fail(errno, "pivot_root");
@@ -125,7 +138,7 @@ void step_pivot_root(void)
 void step_move_root(void)
 {
 	static const char *const full[] = {"/proc", "/sys"};
-	int fd = need_root();
+	int fd = final_root();
 	int old = open_directory("/");
 	for (size_t i = 0; i < sizeof(full) / sizeof(*full); i++)
 		if (sys_umount2(full[i], MNT_DETACH) < 0 && errno != EINVAL && errno != ENOENT)

@@ -28,6 +28,14 @@ int sys_move_mount(int from, int to)
 	return (int)syscall(SYS_move_mount, from, "", to, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 
+int sys_mount_id(int fd, uint64_t *id)
+{
+	struct linux_statx st;
+	int rc = (int)syscall(SYS_statx, fd, "", AT_EMPTY_PATH, LINUX_STATX_MNT_ID, &st);
+	*id = st.mount_id;
+	return rc;
+}
+
 int sys_fsopen(const char *type)
 {
 	return (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);

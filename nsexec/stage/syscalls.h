@@ -39,6 +39,7 @@ int sys_getcwd(char *path, size_t size);
 int sys_access_exec(const char *path);
 int sys_pidfd_kill(int pidfd);
 int sys_execveat(int fd, char *const *args, char *const *env);
+int sys_mount_id(int fd, uint64_t *id);
 ssize_t sys_getdents(int dir, void *buffer, size_t size);
 
 #endif

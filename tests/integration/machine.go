@@ -35,8 +35,13 @@ func hasControllers() bool {
 // NeedsSystemd is for tests of the systemd cgroup driver.
 func NeedsSystemd(t *testing.T) {
 	t.Helper()
+	need(t, HasSystemd(), "systemd on cgroup v2")
+}
+
+// HasSystemd reports whether this is a machine with systemd and cgroup v2 alone, as that of tests/vm.
+func HasSystemd() bool {
 	_, err := os.Stat("/run/systemd/system")
-	need(t, err == nil && hasControllers(), "systemd on cgroup v2")
+	return err == nil && hasControllers()
 }
 
 // NeedsAppArmor is for tests that load AppArmor profiles.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -330,27 +329,6 @@ func TestDynamicProgramBringsItsLibraries(t *testing.T) {
 	res = r.Do("-c", newBox(t, r).with("binary", "/bin/bash").write(t), "--", "-c", script)
 	if files := strings.Count(res.Stdout, "\n"); files < 3 || res.Stdout != strings.Repeat("ro\n", files) {
 		t.Errorf("mounted %q, %q", res.Stdout, res.Stderr)
-	}
-}
-
-// The bundle runs on other runtimes, too: with all layers, and with what is written thrown away.
-func TestBundlesWithLayersRunOnOtherRuntimes(t *testing.T) {
-	r := integration.New(t)
-	dir := integration.PublicDir(t)
-	tree(t, dir, "base/etc/motd", "base/dir/")
-	b := newBox(t, r).with("root", filepath.Join(dir, "base")).with("persist", filepath.Join(dir, "keep"))
-	bundle := filepath.Join(dir, "bundle")
-	res := r.Do("spec", "-c", b.write(t), "-b", bundle, "--", "sh", "-c", "cat /etc/motd; cat /made 2>/dev/null; echo x >> /made; id -u")
-	if want := "zbox: warning: " + dir + "/base is id-mapped: runtimes that cannot do that, such as runc before 1.2, show its files as nobody's and write none\n"; res.Code != 0 || res.Stderr != want {
-		t.Errorf("exit code %d, %q, want %q", res.Code, res.Stderr, want)
-	}
-	want := "motd\n0\n"
-	for _, runtime := range []string{"runc", r.Path, "runc"} {
-		out, err := exec.Command(runtime, "--root", filepath.Join(t.TempDir(), "state"), "run", "-b", bundle, r.Marker+"-"+filepath.Base(runtime)).CombinedOutput()
-		if err != nil || string(out) != want {
-			t.Errorf("%s: %q, %v, want %q", runtime, out, err, want)
-		}
-		want = strings.Replace(want, "0\n", "x\n0\n", 1)
 	}
 }
 

@@ -202,23 +202,51 @@ func TestSandboxWorksBehindAClosedFirewall(t *testing.T) {
 }
 
 // What translate writes is plain OCI: the hooks call zbox, whoever runs the bundle.
-func TestBundleIsConnectedByRunc(t *testing.T) {
+func TestBundleIsConnectedByOtherRuntimes(t *testing.T) {
 	w := newWorld(t)
 	check := w.leavesNothing()
 	w.serve(w.outside, "serve", "tcp::80")
-	bundle, state := filepath.Join(w.dir, "bundle"), filepath.Join(w.dir, "state")
-	if res := w.do("spec", "-c", w.box(true, forward(8080, 80)).write(t), "-b", bundle, "--", "serve", "tcp::80"); res.Code != 0 {
-		t.Fatalf("spec: %s", res.Stderr)
+	for _, runtime := range ociRuntimes(w.Runtime) {
+		bundle, state, id := bundleIn(w, w.box(true, forward(8080, 80)), "serve", "tcp::80"), filepath.Join(t.TempDir(), "state"), w.Marker+"-"+filepath.Base(runtime)
+		stop := startServer(t, w.host.command(runtime, "--root", state, "run", "-b", bundle, id))
+		if got := w.ask(w.outside, "tcp", "192.0.2.10:8080"); got != "192.0.2.1" {
+			t.Errorf("%s: got %q", runtime, got)
+		}
+		if !strings.Contains(w.host.must("nft", "list", "tables"), id+"-") {
+			t.Errorf("%s: there is no table of that name", runtime)
+		}
+		stop()
 	}
-	stop := startServer(t, w.host.command("runc", "--root", state, "run", "-b", bundle, w.Marker+"-runc"))
-	if got := w.ask(w.outside, "tcp", "192.0.2.10:8080"); got != "192.0.2.1" {
-		t.Errorf("got %q", got)
-	}
-	if !strings.Contains(w.host.must("nft", "list", "tables"), w.Marker+"-runc-") {
-		t.Error("there is no table of that name")
-	}
-	stop()
 	check()
+}
+
+// As its bundle, examples/sandbox.json works on runtimes that can run anything in its 3 MB: runc cannot.
+func TestBundleOfTheSeedsExampleRunsOnOtherRuntimes(t *testing.T) {
+	w := newWorld(t)
+	check := w.leavesNothing()
+	b := w.box(true, forward(8080, 80), forward(2222, 22)).with("binary", "/bin/busybox").with("name", "zbox-sandbox").
+		with("cpu_limit_percent", 10).with("memory_limit_mb", 3)
+	bundle := bundleIn(w, b, "sh", "-c", "echo hello from $(hostname); echo new > /out; cat /out; dd if=/dev/zero of=/out bs=1k count=4000 2>/dev/null || echo full")
+	for _, runtime := range ociRuntimes(w.Runtime) {
+		if runtime == "runc" {
+			continue
+		}
+		out, err := w.host.command(runtime, "--root", filepath.Join(t.TempDir(), "state"), "run", "-b", bundle, w.Marker+"-"+filepath.Base(runtime)).CombinedOutput()
+		if string(out) != "hello from zbox-sandbox\nnew\nfull\n" || err != nil {
+			t.Errorf("%s: %q, %v", runtime, out, err)
+		}
+	}
+	check()
+}
+
+// bundleIn is what zbox spec writes on the host of a world.
+func bundleIn(w *world, b box, args ...string) string {
+	w.t.Helper()
+	bundle := filepath.Join(integration.PublicDir(w.t), "bundle")
+	if res := w.do(append([]string{"spec", "-c", b.write(w.t), "-b", bundle, "--"}, args...)...); res.Code != 0 {
+		w.t.Fatalf("spec: %s", res.Stderr)
+	}
+	return bundle
 }
 
 // userBox is a configuration that the caller without privileges can use.
