@@ -204,7 +204,7 @@ func TestDestroyOfABusyCgroupNamesTheProcesses(t *testing.T) {
 		!strings.HasSuffix(err.Error(), "device or resource busy") {
 		t.Errorf("error %q", err)
 	}
-	if took := time.Since(start); took > 5*time.Second {
+	if took := time.Since(start); took > time.Minute {
 		t.Errorf("took %v", took)
 	}
 }

@@ -65,7 +65,7 @@ func receive(t *testing.T, events <-chan struct{}) bool {
 	select {
 	case _, ok := <-events:
 		return ok
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("timeout waiting for an OOM event")
 		return false
 	}

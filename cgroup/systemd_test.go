@@ -96,7 +96,7 @@ func TestSystemdThatDoesNotAnswerIsAnErrorInTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			start := time.Now()
 			err := connect(t)
-			if took := time.Since(start); took > 3*time.Second {
+			if took := time.Since(start); took > time.Minute {
 				t.Errorf("took %v", took)
 			}
 			if err == nil || !strings.HasPrefix(err.Error(), "connecting to systemd: ") {

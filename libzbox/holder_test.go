@@ -34,7 +34,7 @@ func flockProcess(t *testing.T, dir string) processID {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		comm, _ := os.ReadFile("/proc/" + strconv.Itoa(p.Pid) + "/comm")
 		if bytes.Equal(comm, []byte("sleep\n")) {
 			return p

@@ -17,7 +17,7 @@ func waitForWaiter(t *testing.T, f *os.File) {
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); !hasWaiter(t, st.Ino); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); !hasWaiter(t, st.Ino); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("nobody waits for the lock")
 		}

@@ -19,7 +19,7 @@ func manager(t *testing.T, name string) *net.UnixConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	return conn
@@ -52,7 +52,7 @@ func TestReadinessIsPassedOnWithTheMainPid(t *testing.T) {
 		messages     []string
 	}{
 		{"a path", filepath.Join(t.TempDir(), "notify"), []string{"READY=1"}},
-		{"an abstract socket", "@zbox-test-" + filepath.Base(t.TempDir()) + t.Name(), []string{"READY=1\n"}},
+		{"an abstract socket", "@zbox-test-" + strconv.Itoa(os.Getpid()) + t.Name(), []string{"READY=1\n"}},
 		{"among other lines", filepath.Join(t.TempDir(), "notify"), []string{"STATUS=starting", "STATUS=READY=1\nMAINPID=1", "STATUS=ready\nREADY=1\nMAINPID=1\n"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

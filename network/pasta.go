@@ -1,9 +1,9 @@
 package network
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// helperTime bounds the start of a helper.
-const helperTime = 10 * time.Second
+// helperTime bounds the start of a helper, also on a busy machine.
+const helperTime = 30 * time.Second
 
 // startPasta returns when pasta(1) has configured the sandbox's end and gone to the background. Without its loopback mapping the sandbox
 // would not reach servers on the host's loopback interface: it is to be no way around what only the host may see.
@@ -39,17 +39,33 @@ func startPasta(program string, c Config, net subnet) error {
 	args = append(args, pastaPorts("--udp-ports", "udp", c.Forwards)...)
 	cmd := exec.Command(program, args...)
 	cmd.Args[0] = helperFile(c.StateDir, c.ID) + pastaMark
-	var output bytes.Buffer
+	words, said, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("making a pipe: %w", err)
+	}
+	defer words.Close()
 	cmd.Env, cmd.Dir = []string{}, "/"
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = user, network, &output
-	// It keeps its standard error open in the background.
-	cmd.WaitDelay = time.Millisecond
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = user, network, said
+	err = cmd.Start()
+	said.Close()
+	if err != nil {
+		return fmt.Errorf("starting %s: %w", program, err)
+	}
 	timer := time.AfterFunc(helperTime, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
-	if err := cmd.Run(); err != nil && cmd.ProcessState.ExitCode() != 0 {
-		return fmt.Errorf("%s: %w: %s%s", program, err, lastWords(output.String()), pastaRemedy(output.String()))
+	if err := cmd.Wait(); err != nil {
+		output := lastOutput(words)
+		return fmt.Errorf("%s: %w: %s%s", program, err, lastWords(output), pastaRemedy(output))
 	}
 	return nil
+}
+
+// lastOutput is what a program that has failed has written to a pipe, which holds it all. One that was killed may have left a process in
+// the background, with the pipe open.
+func lastOutput(pipe *os.File) string {
+	_ = pipe.SetReadDeadline(time.Now().Add(time.Second))
+	text, _ := io.ReadAll(pipe)
+	return string(text)
 }
 
 // insideAddress is a link address for local use (IEEE 802, c. 8.4); nobody but pasta is at the other end.

@@ -17,7 +17,7 @@ import (
 )
 
 // firstReadPatience bounds how long the end of a process waits for a client that is there, but has read nothing of its output.
-const firstReadPatience = time.Second
+var firstReadPatience = time.Second // tests have more
 
 // A sink is where output is copied to. Closing it twice is harmless.
 type sink struct {

@@ -13,17 +13,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CheckLeaks fails the test when anything made during it is still there at its end: processes, mounts, cgroups, network
+// leakPatience is how long what ends by itself may take for it. It is short of patience, so that a leak in many tests leaves time for the others.
+const leakPatience = 30 * time.Second
+
+// CheckLeaks fails the test when anything made during it stays behind its end: processes, mounts, cgroups, network
 // links, state files or descriptors. marker is the substring that everything made by the test carries in its name.
 func CheckLeaks(t *testing.T, marker, stateRoot string) {
 	t.Helper()
 	before := descriptors()
 	t.Cleanup(func() {
-		// The kernel takes a network namespace apart after its last process is gone, and an orphan ends when it does.
-		for deadline := time.Now().Add(5 * time.Second); len(leftLinks())+len(dying()) > 0 && time.Now().Before(deadline); {
+		// The kernel takes a network namespace apart after its last process is gone, and an orphan, such as the supervisor of a
+		// sandbox in the background, ends when it gets a processor.
+		left := leaks(marker, stateRoot, before)
+		for deadline := time.Now().Add(leakPatience); len(left) > 0 && time.Now().Before(deadline); left = leaks(marker, stateRoot, before) {
 			time.Sleep(5 * time.Millisecond)
 		}
-		for _, leak := range leaks(marker, stateRoot, before) {
+		for _, leak := range left {
 			t.Errorf("left behind: %s", leak)
 		}
 	})
@@ -54,18 +59,6 @@ func leftProcesses() []string {
 		}
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		found = append(found, fmt.Sprintf("process %d: %q", pid, strings.ReplaceAll(string(cmdline), "\x00", " ")))
-	}
-	return found
-}
-
-// dying lists the test's children that have given up their memory, and are not yet zombies that could be reaped.
-func dying() []int {
-	var found []int
-	for _, pid := range children() {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-		if reaped, _ := unix.Wait4(pid, nil, unix.WNOHANG, nil); err == nil && strings.HasPrefix(string(stat), "0 ") && reaped != pid {
-			found = append(found, pid)
-		}
 	}
 	return found
 }

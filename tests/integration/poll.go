@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// patience is far beyond what a slow machine needs: a test that waits this long has failed.
-const patience = 20 * time.Second
+// patience is far beyond what a slow and busy machine needs: a test that waits this long has failed.
+const patience = 2 * time.Minute
 
 // Eventually polls until the condition holds and fails the test when it never does.
 func Eventually(t *testing.T, what string, holds func() bool) {

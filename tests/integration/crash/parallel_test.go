@@ -24,6 +24,9 @@ type call struct {
 	err    error
 }
 
+// patience is far beyond what a call takes on a busy machine: one that takes longer hangs.
+const patience = 2 * time.Minute
+
 // try calls zbox with its output in a file, which a container that stays may hold open.
 func try(r *integration.Runtime, dir string, args ...string) call {
 	out, err := os.CreateTemp(dir, "output-")
@@ -34,7 +37,7 @@ func try(r *integration.Runtime, dir string, args ...string) call {
 	defer out.Close()
 	cmd := r.Command(args...)
 	cmd.Stdout, cmd.Stderr = out, out
-	err = runWithin(cmd, 30*time.Second)
+	err = runWithin(cmd, patience)
 	text, _ := os.ReadFile(out.Name())
 	return call{args, string(text), err}
 }
@@ -120,13 +123,18 @@ func TestCommandsOnOneIDAtOnce(t *testing.T) {
 		{{"kill", id, "KILL"}, {"delete", id}},
 		{{"delete", "--force", id}, state, state, state, state, state, state, state, state, state},
 	}
-	const rounds = 30
+	const rounds, most = 30, 300
 	var mu sync.Mutex
 	var odd []string
 	succeeded := map[string]int{}
+	mixed := func() bool { // which of them come to something is up to the machine
+		mu.Lock()
+		defer mu.Unlock()
+		return !slices.ContainsFunc([]string{"create", "start", "kill", "delete", "state"}, func(name string) bool { return succeeded[name] == 0 })
+	}
 	stop := reapMeanwhile()
 	inParallel(len(commands), func(i int) {
-		for n := range rounds {
+		for n := 0; n < rounds || n < most && !mixed(); n++ {
 			c := try(r, dir, commands[i][n%len(commands[i])]...)
 			mu.Lock()
 			if c.err == nil {
@@ -142,10 +150,8 @@ func TestCommandsOnOneIDAtOnce(t *testing.T) {
 		t.Error(o)
 	}
 	t.Logf("succeeded: %v", succeeded)
-	for _, name := range []string{"create", "start", "kill", "delete", "state"} {
-		if succeeded[name] == 0 {
-			t.Errorf("no %s succeeded: the commands were not mixed", name)
-		}
+	if !mixed() {
+		t.Error("the commands were not mixed: one of them never succeeded")
 	}
 	deleteOnce(t, r, b, id)
 	c := r.Start(b)

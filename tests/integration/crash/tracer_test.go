@@ -104,7 +104,7 @@ func tracerMain(args []string) int {
 		target: point{actor(args[1]), args[2], n}, actors: map[int]actor{}, groups: map[int]int{},
 		counts: map[string]int{},
 	}
-	time.AfterFunc(10*time.Second, func() {
+	time.AfterFunc(patience, func() {
 		t.seen.Hung = true
 		writeTrace(out, t.seen)
 		os.Exit(1)

@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/bxrne/zbox/tests/integration"
 )
@@ -21,21 +20,18 @@ func runFor(t *testing.T, r *integration.Runtime, b box, script string) (integra
 func TestTimeoutKillsTheWholeTree(t *testing.T) {
 	r := integration.New(t)
 	b := newBox(t, r)
-	began := time.Now()
 	// Detached in every way: another session, an orphan, a process that ignores what can be ignored. CheckLeaks sees to their end.
-	res, o := runFor(t, r, b.with("timeout_seconds", 1),
+	// The time is one in which all are there, also on a busy machine, and far below theirs.
+	res, o := runFor(t, r, b.with("timeout_seconds", 5),
 		`trap '' TERM HUP INT; setsid sleep 1000 & (sleep 1001 &) ; (trap '' TERM; exec sleep 1002) & echo started; sleep 1003`)
 	if res.Code != 124 || res.Stdout != "started\n" {
 		t.Errorf("exit code %d, output %q, want 124", res.Code, res.Stdout)
 	}
-	if want := "zbox: warning: " + o.ID + ": killed after 1 s (timeout_seconds)\n"; res.Stderr != want {
+	if want := "zbox: warning: " + o.ID + ": killed after 5 s (timeout_seconds)\n"; res.Stderr != want {
 		t.Errorf("said %q, want %q", res.Stderr, want)
 	}
-	if o.Reason != "timeout" || o.ExitCode != 124 || o.Signal != "SIGKILL" || o.WallSeconds < 1 {
+	if o.Reason != "timeout" || o.ExitCode != 124 || o.Signal != "SIGKILL" || o.WallSeconds < 5 || o.WallSeconds > 500 {
 		t.Errorf("outcome %+v", o)
-	}
-	if passed := time.Since(began); passed > 10*time.Second {
-		t.Errorf("took %v", passed)
 	}
 }
 

@@ -129,13 +129,13 @@ func TestForwardTakesOnlyTheHostsAddresses(t *testing.T) {
 		{"a port that is forwarded, by the sandbox's address", w.outside, "10.0.2.2:80", "timeout"},
 		{"the sandbox from the host", w.host, "10.0.2.2:90", "10.0.2.1"},
 	} {
-		if got := w.ask(test.from, "tcp", test.address); got != test.want {
+		if got := w.say(test.from, asking(test.want), "tcp", test.address); got != test.want {
 			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
 		}
 	}
 	// Packets for 127.0.0.1 from the wire are not the host's own, whatever is forwarded there.
 	w.outside.must("sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/all/route_localnet; ip route add 127.0.0.9/32 via 192.0.2.10; ip rule add to 127.0.0.9 lookup main pref 0")
-	if got := w.ask(w.outside, "tcp", "127.0.0.9:8080"); got == "192.0.2.1" || got == "10.0.2.1" {
+	if got := w.knock(w.outside, "tcp", "127.0.0.9:8080"); got == "192.0.2.1" || got == "10.0.2.1" {
 		t.Errorf("127.0.0.9 from outside: %q", got)
 	}
 }
@@ -159,7 +159,7 @@ func TestSandboxesHaveNetworksOfTheirOwn(t *testing.T) {
 		{"192.0.2.1:80", "192.0.2.10"},  // everybody's
 		{"127.0.0.1:8081", "connection refused"},
 	} {
-		if got := w.inside(third, "ask", "tcp", test.address); got != test.want {
+		if got := w.inside(third, asking(test.want), "tcp", test.address); got != test.want {
 			t.Errorf("from a third sandbox, %s: got %q, want %q", test.address, got, test.want)
 		}
 	}

@@ -105,7 +105,7 @@ func TestSandboxOfAUserHasLimitsAndANetwork(t *testing.T) {
 	netns := outside(t, r.Marker)
 	greet(t, netns)
 	config := readable(t, newBox(t, r).with("network_access", true).write(t))
-	cmd := r.Command("-c", config, "--", "sh", "-c", "cat /sys/fs/cgroup/memory.max; nc -w 20 192.0.2.2 8080")
+	cmd := r.Command("-c", config, "--", "sh", "-c", "cat /sys/fs/cgroup/memory.max; nc -w 120 192.0.2.2 8080")
 	// nc is not to end its side of the connection first: Debian's pasta may forget the other side then.
 	stdin, open, err := os.Pipe()
 	if err != nil {
@@ -129,7 +129,7 @@ func TestSandboxOfAUserWithPortsOnlyIsHeldIn(t *testing.T) {
 	netns := outside(t, r.Marker)
 	greet(t, netns)
 	config := readable(t, newBox(t, r).with("memory_limit_mb", 3).with("pids_limit", 4).with("port_forwards", []any{forward(8081, 80)}).write(t))
-	cmd := r.Command("-c", config, "--", "sh", "-c", "nc -w 5 192.0.2.2 8080 2>&1; echo in | nc -l -p 80")
+	cmd := r.Command("-c", config, "--", "sh", "-c", "nc -w 30 192.0.2.2 8080 2>&1; echo in | nc -l -p 80")
 	user := []string{"--reuid", fmt.Sprint(r.User.UID), "--regid", fmt.Sprint(r.User.GID), "--clear-groups"}
 	cmd.Args = append(append([]string{"nsenter", "--net=" + netns, "setpriv"}, user...), cmd.Args...)
 	cmd.Path, cmd.SysProcAttr.Credential = "/usr/bin/nsenter", nil
@@ -139,7 +139,7 @@ func TestSandboxOfAUserWithPortsOnlyIsHeldIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	integration.Eventually(t, "the sandbox answers", func() bool {
-		out, _ := exec.Command("nsenter", "--net="+netns, "busybox", "nc", "-w", "2", "192.0.2.2", "8081").Output()
+		out, _ := exec.Command("nsenter", "--net="+netns, "busybox", "nc", "-w", "30", "192.0.2.2", "8081").Output()
 		return string(out) == "in\n"
 	})
 	if err := cmd.Wait(); err != nil || output.String() != "nc: can't connect to remote host (192.0.2.2): No route to host\n" {

@@ -131,8 +131,27 @@ func (s space) must(args ...string) string {
 // ask is what a server answers to a client in the space, or why there is no answer.
 func (w *world) ask(s space, protocol, address string) string {
 	w.t.Helper()
-	out, _ := s.command(w.peer, "ask", protocol, address).CombinedOutput()
+	return w.say(s, "ask", protocol, address)
+}
+
+// knock is ask where nobody is expected to answer.
+func (w *world) knock(s space, protocol, address string) string {
+	w.t.Helper()
+	return w.say(s, "knock", protocol, address)
+}
+
+func (w *world) say(s space, args ...string) string {
+	w.t.Helper()
+	out, _ := s.command(append([]string{w.peer}, args...)...).CombinedOutput()
 	return strings.TrimSpace(string(out))
+}
+
+// asking is how the peer asks who is to hear want.
+func asking(want string) string {
+	if want == "timeout" {
+		return "knock"
+	}
+	return "ask"
 }
 
 // serve runs a server in a space until the end of the test.

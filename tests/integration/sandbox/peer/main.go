@@ -2,7 +2,8 @@
 //
 //	peer serve tcp::80 udp:192.0.2.1:53   answers everybody with their own address; says "ready" when it listens
 //	peer dns 203.0.113.7 udp:192.0.2.1:53 answers every question for an IPv4 address with this one
-//	peer ask tcp 192.0.2.1:80             prints the answer, or why there is none
+//	peer ask tcp 192.0.2.1:80             prints the answer, or why there is none; asks again when one may have been lost
+//	peer knock tcp 192.0.2.1:80           is ask where nobody is expected to answer: gives up soon
 //	peer leave tcp 192.0.2.1:80           connects, says "ready", and behind its input's end leaves without waiting for an answer
 //	peer alone /tmp/socket                connects to itself by AF_UNIX, and by TCP on loopback, and prints what went through
 //	peer lookup NAME                      prints the address that the resolvers of /etc/resolv.conf know
@@ -22,8 +23,11 @@ import (
 	"time"
 )
 
-// patience is how long a client waits for an answer that may never come.
-const patience = 2 * time.Second
+// patience is how long a client waits for an answer, on a busy machine, and brief how long for one that should not come.
+const (
+	patience = time.Minute
+	brief    = 2 * time.Second
+)
 
 func main() {
 	if err := run(os.Args[1], os.Args[2:]); err != nil {
@@ -39,7 +43,9 @@ func run(command string, args []string) error {
 	case "dns":
 		return serve(args[1:], netip.MustParseAddr(args[0]))
 	case "ask":
-		return ask(args[0], args[1])
+		return ask(args[0], args[1], patience)
+	case "knock":
+		return ask(args[0], args[1], brief)
 	case "leave":
 		return leave(args[0], args[1])
 	case "alone":
@@ -64,20 +70,28 @@ func reason(err error) string {
 	return err.Error()
 }
 
-func ask(protocol, address string) error {
+func ask(protocol, address string, patience time.Duration) error {
+	deadline := time.Now().Add(patience)
 	conn, err := net.DialTimeout(protocol, address, patience)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		return err
+	buf, n := make([]byte, 64), 0
+	for again := true; again; {
+		if _, err := conn.Write([]byte("?\n")); err != nil {
+			return err
+		}
+		limit := deadline
+		if protocol == "udp" {
+			limit = time.Now().Add(brief) // datagrams get lost
+		}
+		if err := conn.SetReadDeadline(limit); err != nil {
+			return err
+		}
+		n, err = conn.Read(buf)
+		again = errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(deadline)
 	}
-	if _, err := conn.Write([]byte("?\n")); err != nil {
-		return err
-	}
-	buf := make([]byte, 64)
-	n, err := conn.Read(buf)
 	if err != nil {
 		return err
 	}
