@@ -32,8 +32,8 @@ const view = `[ "$MACHINE" = systemd ] || mount -t tmpfs -o mode=755 run /run
 	mkdir -p /run/lock /run/engines && mount -t tmpfs -o mode=755 engines /run/engines && mkdir -m 1777 /run/engines/tmp
 	ip link set lo up && exec "$@"`
 
-// patience is far beyond what a slow machine needs, even one whose processor is emulated.
-const patience = 2 * time.Minute
+// Patience is far beyond what a slow machine needs, even one whose processor is emulated.
+const Patience = 2 * time.Minute
 
 // others are the cgroups that were there before the engine.
 var others []string
@@ -145,11 +145,11 @@ func Run(t *testing.T, cmd *exec.Cmd) Result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	cmd.WaitDelay = patience
+	cmd.WaitDelay = Patience
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("%q: %v", cmd.Args, err)
 	}
-	hangs := time.AfterFunc(2*patience, func() { _ = cmd.Process.Kill() })
+	hangs := time.AfterFunc(2*Patience, func() { _ = cmd.Process.Kill() })
 	defer hangs.Stop()
 	var exit *exec.ExitError
 	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
@@ -244,9 +244,9 @@ func Parallel(n int, do func(i int)) {
 // Eventually polls until the condition holds and fails the test when it never does.
 func Eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); {
+	for deadline := time.Now().Add(Patience); !holds(); {
 		if time.Now().After(deadline) {
-			t.Errorf("after %v still not: %s", patience, what)
+			t.Errorf("after %v still not: %s", Patience, what)
 			return
 		}
 		time.Sleep(5 * time.Millisecond)

@@ -55,7 +55,7 @@ func UseShell(t *testing.T, cmd *exec.Cmd) {
 	term.Send("until stty size | grep '44 101'; do :; done; sleep 1000\n")
 	term.Expect("44 101")
 	// ctrl-c ends sleep, and not the shell. One that comes before sleep has begun ends nothing.
-	for deadline := time.Now().Add(patience); !strings.Contains(term.Text(), "still-43") && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(Patience); !strings.Contains(term.Text(), "still-43") && time.Now().Before(deadline); {
 		term.Send("\x03")
 		term.Send("echo still-$((40+3))\n")
 		time.Sleep(200 * time.Millisecond)

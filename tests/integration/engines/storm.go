@@ -58,7 +58,7 @@ func (s Storm) round(t *testing.T, name string, then func()) {
 	over := Over(cmd)
 	Eventually(t, name+" is watched", func() bool { return len(s.Victims(name)) > 0 || over(0) })
 	then()
-	if !over(patience) {
+	if !over(Patience) {
 		t.Errorf("the call that runs %s does not end", name)
 	}
 	s.CleanUp(name)

@@ -32,9 +32,6 @@ const (
 
 	// shims is where containerd 1.6 keeps the sockets of its shims, whatever its configuration says.
 	shims = "/run/containerd/s"
-
-	// patience is far beyond what a slow machine needs, even one whose processor is emulated.
-	patience = 2 * time.Minute
 )
 
 // The snapshotters that are left out need other file systems than there are.
@@ -107,7 +104,7 @@ func (d *Daemon) Restart() error {
 	if err := d.cmd.Start(); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(patience); exec.Command(program("ctr"), "-a", Socket, "version").Run() != nil; {
+	for deadline := time.Now().Add(engines.Patience); exec.Command(program("ctr"), "-a", Socket, "version").Run() != nil; {
 		if time.Now().After(deadline) {
 			err := fmt.Errorf("containerd does not answer: %s", Complaints(d.Log()))
 			return errors.Join(err, d.Stop())

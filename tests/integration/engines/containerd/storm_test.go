@@ -62,7 +62,7 @@ func TestKilledContainerdLeavesNothing(t *testing.T) {
 				return len(strings.Fields(Must(t, "tasks", "ls", "-q"))) == len(Shims())
 			})
 			removeAll(t)
-			if !over(patience) { // ctr has lost its containerd
+			if !over(engines.Patience) { // ctr has lost its containerd
 				t.Error("the call that runs the container does not end")
 			}
 			removeAll(t)

@@ -215,7 +215,7 @@ func (p *pod) log(name string) string {
 
 func (p *pod) exec(id string, command ...string) *cri.ExecSyncResponse {
 	p.t.Helper()
-	res, err := service.ExecSync(p.t.Context(), &cri.ExecSyncRequest{ContainerId: id, Cmd: command, Timeout: 30})
+	res, err := service.ExecSync(p.t.Context(), &cri.ExecSyncRequest{ContainerId: id, Cmd: command, Timeout: 120})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -261,7 +261,7 @@ func TestLifeOfAContainer(t *testing.T) {
 		if err != nil || stats.Stats.Memory.WorkingSetBytes.GetValue() == 0 || stats.Stats.Cpu.UsageCoreNanoSeconds.GetValue() == 0 {
 			t.Errorf("stats %v, %v", stats, err)
 		}
-		if _, err := service.StopContainer(t.Context(), &cri.StopContainerRequest{ContainerId: id, Timeout: 20}); err != nil {
+		if _, err := service.StopContainer(t.Context(), &cri.StopContainerRequest{ContainerId: id, Timeout: 60}); err != nil {
 			t.Error(err)
 		}
 		if status := p.status(id); status.State != cri.ContainerState_CONTAINER_EXITED || status.ExitCode != 7 {

@@ -44,7 +44,7 @@ func TestLifeOfAContainer(t *testing.T) {
 	check(
 		t,
 		engines.Case{Args: `exec life sh -c '` + show + `'`, Stdout: want},
-		engines.Case{Args: `stop -t 5 life`, Stdout: "life"},
+		engines.Case{Args: `stop -t 60 life`, Stdout: "life"},
 		engines.Case{Args: `inspect --format '{{.State.Status}} {{.State.ExitCode}}' life`, Stdout: "exited 7"},
 		engines.Case{Args: `logs life`, Stdout: "started\nterm"},
 		engines.Case{Args: `start life`, Stdout: "life"},
@@ -117,13 +117,13 @@ func TestContainersOutliveTheDaemon(t *testing.T) {
 		before := docker(t, "exec", "lives", "cat", "/n")
 		engines.Eventually(t, "the container counts on", func() bool { return docker(t, "exec", "lives", "cat", "/n") != before })
 	}
-	docker(t, "exec", "ends", "touch", "/end")
+	engines.Run(t, client("exec", "ends", "touch", "/end")) // which may be killed with the container, whose end it brings about
 	check(
 		t,
 		engines.Case{Args: `wait ends`, Stdout: "9"},
 		engines.Case{Args: `pause lives`, Stdout: "lives"},
 		engines.Case{Args: `unpause lives`, Stdout: "lives"},
-		engines.Case{Args: `stop -t 5 lives`, Stdout: "lives"},
+		engines.Case{Args: `stop -t 60 lives`, Stdout: "lives"},
 		engines.Case{Args: `inspect --format {{.State.ExitCode}} lives`, Stdout: "7"},
 	)
 }

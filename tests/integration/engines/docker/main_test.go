@@ -77,7 +77,7 @@ func startWith(flags ...string) error {
 	if err := dockerd.Start(); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(time.Minute); client("version").Run() != nil; {
+	for deadline := time.Now().Add(engines.Patience); client("version").Run() != nil; {
 		if time.Now().After(deadline) {
 			stop()
 			text, _ := os.ReadFile(log.Name())
@@ -173,9 +173,13 @@ func run(t *testing.T, cases ...engines.Case) {
 func begin(t *testing.T) {
 	t.Helper()
 	t.Cleanup(func() {
-		for id := range strings.FieldsSeq(docker(t, "ps", "-a", "-q")) {
-			docker(t, "rm", "-f", id)
-		}
+		engines.Eventually(t, "all containers are removed", func() bool {
+			ids := docker(t, "ps", "-a", "-q")
+			for id := range strings.FieldsSeq(ids) {
+				engines.Run(t, client("rm", "-f", id)) // fails where docker is about to remove it
+			}
+			return ids == ""
+		})
 		nothingLeft(t)
 	})
 }

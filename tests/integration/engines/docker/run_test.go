@@ -182,7 +182,5 @@ func TestAddedRuntime(t *testing.T) {
 		t.Errorf("zbox has the containers %q, want %s", listed(), id)
 	}
 	docker(t, "rm", "-f", "added")
-	if left := listed(); left != "" {
-		t.Errorf("zbox still has %s", left)
-	}
+	engines.Eventually(t, "zbox has no container", func() bool { return listed() == "" })
 }

@@ -17,7 +17,7 @@ import (
 
 // fetch is a shell command that prints the page of a web server. Debian's busybox wget crashes on addresses other than 127.0.0.1.
 func fetch(address string) []string {
-	return []string{"sh", "-c", `printf 'GET / HTTP/1.0\r\n\r\n' | busybox timeout 5 busybox nc ` + address + ` | busybox tail -n 1`}
+	return []string{"sh", "-c", `printf 'GET / HTTP/1.0\r\n\r\n' | busybox timeout 60 busybox nc ` + address + ` | busybox tail -n 1`}
 }
 
 // outside is a network namespace with a web server at 192.0.2.1, which the host reaches by the link up0.

@@ -29,9 +29,9 @@ func TestKilledConmonLeavesWhatDeleteRemoves(t *testing.T) {
 			Victims: conmons,
 			CleanUp: func(name string) {
 				// The first rm of a container that ended meanwhile finds that it is not running, says so and fails.
-				if engines.Run(e.t, e.podman("rm", "-f", "-i", "-t", "0", name)).Code != 0 {
-					e.must("rm", "-f", "-i", "-t", "0", name)
-				}
+				engines.Eventually(e.t, "podman removes "+name, func() bool {
+					return engines.Run(e.t, e.podman("rm", "-f", "-i", "-t", "0", name)).Code == 0
+				})
 				kept += e.deleteForgotten()
 				e.nothingLeft()
 			},

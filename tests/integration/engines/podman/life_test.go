@@ -4,6 +4,7 @@ package podman
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,13 +33,18 @@ func TestLifeOfAContainer(t *testing.T) {
 			e.t.Errorf("top: %q", top)
 		}
 		e.check(
-			engines.Case{Args: `stop -t 5 life`, Stdout: "life"},
+			engines.Case{Args: `stop -t 60 life`, Stdout: "life"},
 			engines.Case{Args: `inspect --format '{{.State.Status}} {{.State.ExitCode}}' life`, Stdout: "exited 7"},
 			engines.Case{Args: `logs life`, Stdout: "started\nterm"},
 			engines.Case{Args: `start life`, Stdout: "life"},
 			engines.Case{Args: `kill life`, Stdout: "life"},
 			engines.Case{Args: `wait life`, Stdout: "137"},
-			engines.Case{Args: `restart life`, Stdout: "life"},
+		)
+		before := e.must("logs", "life")
+		e.check(engines.Case{Args: `restart life`, Stdout: "life"})
+		// Before it has set its trap, the first process of a container is spared by signals.
+		engines.Eventually(e.t, "the container has started again", func() bool { return e.must("logs", "life") != before })
+		e.check(
 			engines.Case{Args: `kill -s TERM life`, Stdout: "life"},
 			engines.Case{Args: `wait life`, Stdout: "7"},
 			engines.Case{Args: `rm life`, Stdout: "life"},
@@ -124,18 +130,25 @@ func TestRunTakesLessTimeThanWithRunc(t *testing.T) {
 	if engines.Managed() {
 		runtimes = append(runtimes, "crun") // needs CAP_SYS_RESOURCE, which root need not have elsewhere
 	}
-	took := map[string]time.Duration{}
+	took := map[string][]time.Duration{}
 	for range engines.Containers(t) {
 		for _, runtime := range runtimes {
 			began := time.Now()
 			e.must("--runtime", runtime, "run", "--rm", "--network", "none", "img", "true")
-			took[runtime] += time.Since(began)
+			took[runtime] = append(took[runtime], time.Since(began))
 		}
 	}
+	zbox := median(took["zbox"])
 	for _, other := range runtimes[1:] {
-		t.Logf("podman run --rm: %.3f of the time with %s (%v for %d)", float64(took["zbox"])/float64(took[other]), other, took["zbox"], engines.Containers(t))
+		t.Logf("podman run --rm: %.3f of the time with %s (%v, the median of %d)", float64(zbox)/float64(median(took[other])), other, zbox, engines.Containers(t))
 	}
-	if took["zbox"] > took["control"] {
-		t.Errorf("podman with zbox takes %v, with runc %v", took["zbox"], took["control"])
+	if control := median(took["control"]); zbox > control {
+		t.Errorf("podman with zbox takes %v, with runc %v", zbox, control)
 	}
+}
+
+// median leaves out what was disturbed.
+func median(times []time.Duration) time.Duration {
+	slices.Sort(times)
+	return times[len(times)/2]
 }

@@ -41,7 +41,7 @@ func TestSystemdAsInit(t *testing.T) {
 			e.check(
 				engines.Case{Args: `exec init ls /ready`, Stdout: "/ready"},
 				engines.Case{Args: `exec init systemctl is-active default.service`, Stdout: "active"},
-				engines.Case{Args: `stop -t 20 init`, Stdout: "init"},
+				engines.Case{Args: `stop -t 60 init`, Stdout: "init"},
 				engines.Case{Args: `inspect --format {{.State.ExitCode}} init`, Stdout: "7"},
 				engines.Case{Args: `rm init`, Stdout: "init"},
 			)
@@ -73,7 +73,7 @@ func (e *engine) manager() (path string, next func() string) {
 	}
 	return path, func() string {
 		buf := make([]byte, 4096)
-		_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		_ = conn.SetReadDeadline(time.Now().Add(engines.Patience))
 		n, err := conn.Read(buf)
 		if err != nil {
 			return err.Error()
