@@ -80,13 +80,16 @@ func TestEventsWaitForContainerd(t *testing.T) {
 	p.send(&eventsapi.TaskExit{ContainerID: "c"})
 	defer c.serve(t, address)()
 	p.send(&eventsapi.TaskDelete{ContainerID: "c"})
-	for range 3 { // before the end, which has little patience
+	for got[len(got)-1] != "/tasks/delete" { // before the end, which has little patience
 		got = append(got, <-c.topics)
 	}
 	end()
 	close(c.topics)
 	for topic := range c.topics {
 		got = append(got, topic)
+	}
+	if got[1] == got[0] {
+		got = got[1:] // containerd was gone before it had answered
 	}
 	if want := []string{"/tasks/create", "/tasks/start", "/tasks/exit", "/tasks/delete"}; !slices.Equal(got, want) {
 		t.Errorf("containerd got %q, want %q", got, want)
