@@ -110,7 +110,7 @@ vm-bench: build ## measure zbox there beside runc and crun, RUNS (20) times each
 .PHONY: vm-engines
 vm-engines: build ## run podman, docker, containerd and its CRI with zbox there, or ENGINES of them; needs root
 	@tools/deps.sh test vm
-	SUITE=engines.suite.sh VM_SECONDS=$${VM_SECONDS:-2700} tests/vm/run.sh
+	SUITE=engines.suite.sh tests/vm/run.sh
 
 .PHONY: engines
 engines: $(ZBOX_BUILT) ## run podman, docker and containerd with zbox; needs root
