@@ -26,8 +26,8 @@ func networkCommand() *cli.Command {
 			switch c.Args().First() { // those that up starts
 			case "watch":
 				return network.Watch()
-			case "shut":
-				return network.Shut(c.Args().Get(1))
+			case network.InsideCommand:
+				return network.Inside(c.Args().Get(1), c.Args().Get(2))
 			}
 			conn, given := c.App.Metadata["connection"].(*connection)
 			if !given {

@@ -28,11 +28,14 @@ func carriedUp(c Config) error {
 	if !c.Access && c.Privileged {
 		return errors.New("port_forwards without network_access: the capabilities NET_ADMIN and NET_RAW would undo what keeps connections in: leave them out, or run zbox as root")
 	}
-	start, path, err := chooseHelper(c.Path)
+	helper, err := chooseHelper(c.Path)
 	if err != nil {
 		return err
 	}
 	if err := checkPorts(c.Forwards, nil); err != nil {
+		return err
+	}
+	if err := checkDatagrams(c.Forwards); err != nil {
 		return err
 	}
 	net, err := chooseSubnet(c)
@@ -43,11 +46,12 @@ func carriedUp(c Config) error {
 	if err := r.write(c.StateDir); err != nil {
 		return err
 	}
-	if !c.Access { // before there is a way out
-		err = startShut(c)
+	rules, err := helper.inside(c, net)
+	if err == nil { // before there is a way out
+		err = rules.start(c)
 	}
 	if err == nil {
-		err = start(path, c, net)
+		err = helper.start(helper.program, c, net)
 	}
 	if err == nil {
 		err = startWatch(c, pidfd)
@@ -58,15 +62,34 @@ func carriedUp(c Config) error {
 	return nil
 }
 
+// checkDatagrams: the port of the host is what these programs tell clients of UDP apart by.
+func checkDatagrams(forwards []Forward) error {
+	for i, f := range forwards {
+		for _, g := range forwards[:i] {
+			if f.Protocol == "udp" && g.Protocol == "udp" && f.Host == g.Host {
+				return fmt.Errorf("port_forwards: port %d/udp is forwarded at %s and at %s, which takes root: use two ports, or run zbox as root", f.Host, g.Bind, f.Bind)
+			}
+		}
+	}
+	return nil
+}
+
+// helper is a program that carries the traffic of sandboxes, and the rules that it needs beside it.
+type helper struct {
+	program string
+	start   func(program string, c Config, net subnet) error
+	inside  func(c Config, net subnet) (inside, error)
+}
+
 // chooseHelper prefers pasta: it is the faster one and keeps the addresses of clients.
-func chooseHelper(path string) (start func(string, Config, subnet) error, program string, err error) {
+func chooseHelper(path string) (helper, error) {
 	if program := lookPath("pasta", path); program != "" {
-		return startPasta, program, nil
+		return helper{program, startPasta, insideOfPasta}, nil
 	}
 	if program := lookPath("slirp4netns", path); program != "" {
-		return startSlirp, program, nil
+		return helper{program, startSlirp, insideOfSlirp}, nil
 	}
-	return nil, "", errors.New("a sandbox without root needs pasta (package passt) or slirp4netns (package slirp4netns), and neither is in " + path +
+	return helper{}, errors.New("a sandbox without root needs pasta (package passt) or slirp4netns (package slirp4netns), and neither is in " + path +
 		": install passt, or run zbox as root")
 }
 

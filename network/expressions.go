@@ -60,6 +60,29 @@ func saddrNot(a netip.Addr) match { return compare(address(offsetSource), expr.C
 
 func daddr(a netip.Addr) match { return compare(address(offsetDestination), expr.CmpOpEq, a.AsSlice()) }
 
+// ipv4 is for tables of IPv4 and IPv6, where the header has to be known before its fields.
+func ipv4(m match) match {
+	return append(compare(&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, expr.CmpOpEq, []byte{unix.NFPROTO_IPV4}), m...)
+}
+
+// inNetwork: the destination is in a network of IPv4.
+func inNetwork(p netip.Prefix) match {
+	bits := binary.BigEndian.AppendUint32(nil, ^uint32(0)<<(32-p.Bits()))
+	mask := &expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: bits, Xor: make([]byte, 4)}
+	return match{address(offsetDestination), mask, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: p.Masked().Addr().AsSlice()}}
+}
+
+// setSource writes another source address into a packet, and mends its checksums: no connection is tracked for it.
+func setSource(a netip.Addr) match {
+	return match{
+		&expr.Immediate{Register: 1, Data: a.AsSlice()},
+		&expr.Payload{
+			OperationType: expr.PayloadWrite, SourceRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offsetSource, Len: 4,
+			CsumType: expr.CsumTypeInet, CsumOffset: 10, CsumFlags: unix.NFT_PAYLOAD_L4CSUM_PSEUDOHDR,
+		},
+	}
+}
+
 // inLoopback: the address at offset is in 127.0.0.0/8.
 func inLoopback(offset uint32) match {
 	mask := &expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: []byte{255, 0, 0, 0}, Xor: make([]byte, 4)}

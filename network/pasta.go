@@ -68,6 +68,12 @@ func lastOutput(pipe *os.File) string {
 	return string(text)
 }
 
+// insideOfPasta: over UDP, Debian 12's pasta loses the answers to clients at the host's 127.0.0.1 where the port inside has another number than
+// that of the host. So it is always told the same, and the port is changed inside.
+func insideOfPasta(c Config, net subnet) (inside, error) {
+	return inside{Shut: !c.Access, Moved: moved(c.Forwards), Address: net.sandbox(), Local: true}, nil
+}
+
 // insideAddress is a link address for local use (IEEE 802, c. 8.4); nobody but pasta is at the other end.
 const insideAddress = "02:00:00:00:00:01"
 
@@ -111,6 +117,9 @@ func pastaPorts(flag, protocol string, forwards []Forward) []string {
 			continue
 		}
 		spec := fmt.Sprintf("%d:%d", f.Host, f.Sandbox)
+		if protocol == "udp" { // see insideOfPasta
+			spec = strconv.Itoa(int(f.Host))
+		}
 		if !f.Bind.IsUnspecified() {
 			spec = f.Bind.String() + "/" + spec
 		}

@@ -1,6 +1,9 @@
 package sandbox
 
 import (
+	"bufio"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -25,7 +28,7 @@ func withEachHelper(t *testing.T, test func(t *testing.T, w *world, helper, path
 }
 
 func TestRootlessForwardWorksWithoutAccess(t *testing.T) {
-	withEachHelper(t, func(t *testing.T, w *world, helper, path string) {
+	withEachHelper(t, func(t *testing.T, w *world, _, path string) {
 		check := w.leavesNothing()
 		cmd := w.byCaller(path, w.box(false, forward(8080, 80), forward(5353, 53, "protocol", "udp"), forward(5354, 5354, "protocol", "udp")),
 			"serve", "tcp::80", "udp::53", "udp::5354")
@@ -37,15 +40,12 @@ func TestRootlessForwardWorksWithoutAccess(t *testing.T) {
 			{w.outside, "tcp", "192.0.2.10:8080"},
 			{w.outside, "udp", "192.0.2.10:5353"},
 			{w.host, "tcp", "127.0.0.1:8080"},
+			{w.host, "udp", "127.0.0.1:5353"},
+			{w.host, "udp", "127.0.0.1:5354"},
+			{w.host, "udp", "192.0.2.10:5353"},
 		} {
 			if got := w.ask(test.from, test.protocol, test.address); strings.Count(got, ".") != 3 {
 				t.Errorf("%s %s: %q", test.protocol, test.address, got)
-			}
-		}
-		// Those of Debian's programs that do: docs/sandbox.md.
-		if helper == "pasta" {
-			if got := w.ask(w.host, "udp", "127.0.0.1:5354"); strings.Count(got, ".") != 3 {
-				t.Errorf("udp 127.0.0.1:5354: %q", got)
 			}
 		}
 		if got := w.ask(w.outside, "tcp", "192.0.2.10:80"); got != "connection refused" {
@@ -82,6 +82,106 @@ func TestRootlessForwardLetsNothingOut(t *testing.T) {
 	})
 }
 
+// talk is a program of a sandbox that answers lines.
+type talk struct {
+	t   *testing.T
+	in  io.Writer
+	out *bufio.Scanner
+}
+
+func startTalk(t *testing.T, cmd *exec.Cmd) *talk {
+	t.Helper()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		_ = cmd.Wait()
+	})
+	return &talk{t, in, bufio.NewScanner(out)}
+}
+
+func (k *talk) next() string {
+	k.t.Helper()
+	if !k.out.Scan() {
+		k.t.Fatalf("it has ended: %v", k.out.Err())
+	}
+	return k.out.Text()
+}
+
+// A sandbox that was asked from 127.0.0.1 knows an address that leads there. It gets no further than to the one who asked.
+func TestRootlessSandboxReachesNoLoopbackOfTheHost(t *testing.T) {
+	withEachHelper(t, func(t *testing.T, w *world, _, path string) {
+		check := w.leavesNothing()
+		w.serve(w.host, "serve", "tcp:127.0.0.1:81", "udp:127.0.0.1:81")
+		if got := w.ask(w.host, "udp", "127.0.0.1:81") + w.ask(w.host, "tcp", "127.0.0.1:81"); got != "127.0.0.1127.0.0.1" {
+			t.Fatalf("the servers of the host say %q", got)
+		}
+		for _, protocol := range []string{"udp", "tcp"} {
+			for _, access := range []bool{false, true} {
+				b := w.box(access, forward(8080, 80, "protocol", "tcp"), forward(8080, 80, "protocol", "udp"))
+				program := startTalk(t, w.byCaller(path, b, "turn", protocol+"::80"))
+				if got := program.next(); got != "ready" {
+					t.Fatalf("%s: %q", protocol, got)
+				}
+				from := w.ask(w.host, protocol, "127.0.0.1:8080")
+				seen, port, err := net.SplitHostPort(from)
+				if err != nil {
+					t.Fatalf("%s, access %v: %q", protocol, access, from)
+				}
+				targets := []string{seen + ":81", "127.0.0.1:81", "255.255.255.255:81"}
+				for _, last := range []string{"0", "1", "2", "3", "100", "255"} {
+					targets = append(targets, "10.0.2."+last+":81")
+				}
+				if protocol == "tcp" { // who listens there now did not ask; over UDP nobody could tell the two apart
+					w.serve(w.host, "serve", "tcp:127.0.0.1:"+port)
+					targets = append(targets, from)
+				}
+				for _, to := range targets {
+					if _, err := io.WriteString(program.in, to+"\n"); err != nil {
+						t.Fatal(err)
+					}
+					if got := program.next(); strings.Count(got, ".") > 0 {
+						t.Errorf("%s, access %v: %s answers %q", protocol, access, to, got)
+					}
+				}
+				if err := program.in.(io.Closer).Close(); err != nil {
+					t.Fatal(err)
+				}
+				integration.Eventually(t, "the port is free", func() bool { return w.knock(w.host, "tcp", "127.0.0.1:8080") == "connection refused" })
+			}
+		}
+		integration.Eventually(t, "helper and watch are gone", func() bool { return len(integration.Orphans("/.network/")) == 0 })
+		check()
+	})
+}
+
+// With these capabilities the program could undo the rules that stand for what slirp4netns would do itself.
+func TestRootlessForwardOverUDPBySlirpIsRefusedToWhoCouldOpenIt(t *testing.T) {
+	integration.V1Only(t)
+	w := newWorld(t)
+	path := w.pathOf("slirp4netns", "nsenter")
+	want := "port_forwards over UDP: slirp4netns answers clients at 127.0.0.1 only where it also lets the sandbox reach what listens there"
+	b := w.box(true, forward(5353, 53, "protocol", "udp")).with("capabilities", []string{"NET_RAW"})
+	if res := w.DoCommand(w.byCaller(path, b, "serve")); res.Code != 1 || !strings.Contains(res.Stderr, want) {
+		t.Errorf("exit code %d, %q", res.Code, res.Stderr)
+	}
+	bound := w.box(true, forward(5353, 53, "protocol", "udp", "bind", "192.0.2.10")).with("capabilities", []string{"NET_RAW"})
+	stop := startServer(t, w.byCaller(path, bound, "serve", "udp::53"))
+	if got := w.ask(w.outside, "udp", "192.0.2.10:5353"); strings.Count(got, ".") != 3 {
+		t.Errorf("bound to another address: %q", got)
+	}
+	stop()
+}
+
 // The program has no way to undo it, and not even root of the sandbox gets past it with what rules see.
 func TestRootlessForwardCannotBeOpenedFromInside(t *testing.T) {
 	withEachHelper(t, func(t *testing.T, w *world, _, path string) {
@@ -98,8 +198,8 @@ func TestRootlessForwardCannotBeOpenedFromInside(t *testing.T) {
 				t.Errorf("%s: exit code %d, %q", capability, res.Code, res.Stderr)
 			}
 		}
-		if res := w.do("network", "shut"); res.Code != 1 || !strings.Contains(res.Stderr, "this is another one") {
-			t.Errorf("shut on the host: exit code %d, %q", res.Code, res.Stderr)
+		if res := w.do("network", "inside", "1", "{}"); res.Code != 1 || !strings.Contains(res.Stderr, "this is another one") {
+			t.Errorf("inside on the host: exit code %d, %q", res.Code, res.Stderr)
 		}
 		cmd := w.byCaller(path, w.box(false, forward(8080, 80)), "serve", "tcp::80")
 		stop := startServer(t, cmd)

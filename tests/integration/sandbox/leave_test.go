@@ -319,7 +319,7 @@ func TestRootlessSandboxIsConnectedByAHelper(t *testing.T) {
 	for _, helper := range []string{"pasta", "slirp4netns"} {
 		t.Run(helper, func(t *testing.T) {
 			w := newWorld(t)
-			path := w.pathOf(helper)
+			path := w.pathOf(helper, "nsenter")
 			check := w.leavesNothing()
 			w.serve(w.outside, "serve", "tcp::80", "udp:198.51.100.53:80")
 			w.serve(w.outside, "dns", "203.0.113.7", "udp:198.51.100.53:53")
@@ -332,9 +332,10 @@ func TestRootlessSandboxIsConnectedByAHelper(t *testing.T) {
 					t.Errorf("%s: %q, %q", test.command, res.Stdout, res.Stderr)
 				}
 			}
-			b := w.box(true, forward(8080, 80), forward(5353, 53, "protocol", "udp"), forward(8081, 80, "bind", "127.0.0.1"))
+			b := w.box(true, forward(8080, 80), forward(5353, 53, "protocol", "udp"), forward(8081, 80, "bind", "127.0.0.1"),
+				forward(5354, 53, "protocol", "udp", "bind", "127.0.0.1"), forward(5355, 5353, "protocol", "udp", "bind", "192.0.2.10"))
 			serve := func() *exec.Cmd {
-				cmd := w.byCaller(path, b, "serve", "tcp::80", "udp::53")
+				cmd := w.byCaller(path, b, "serve", "tcp::80", "udp::53", "udp::5353")
 				startServer(t, cmd)
 				return cmd
 			}
@@ -345,6 +346,11 @@ func TestRootlessSandboxIsConnectedByAHelper(t *testing.T) {
 				answered          bool
 			}{
 				{w.outside, "tcp", "192.0.2.10:8080", true},
+				{w.outside, "udp", "192.0.2.10:5353", true},
+				{w.host, "udp", "127.0.0.1:5353", true},
+				{w.host, "udp", "127.0.0.1:5354", true},
+				{w.outside, "udp", "192.0.2.10:5354", false},
+				{w.outside, "udp", "192.0.2.10:5355", true},
 				{w.outside, "udp", "192.0.2.10:5353", true},
 				{w.host, "tcp", "127.0.0.1:8080", true},
 				{w.host, "tcp", "127.0.0.1:8081", true},
@@ -380,6 +386,11 @@ func TestRootlessWithoutHelperIsAnError(t *testing.T) {
 	}
 	res = w.DoCommand(w.byCaller(w.pathOf("pasta"), w.box(false, forward(8080, 80)), "serve"))
 	want = "port_forwards without network_access need nsenter (package util-linux), and it is not in "
+	if res.Code != 1 || !strings.Contains(res.Stderr, want) || res.Stdout != "" {
+		t.Errorf("exit code %d, %q, %q", res.Code, res.Stdout, res.Stderr)
+	}
+	res = w.DoCommand(w.byCaller(filepath.Join(w.dir, "bin"), w.box(true, forward(5353, 53, "protocol", "udp")), "serve"))
+	want = "port_forwards over UDP need nsenter (package util-linux), and it is not in "
 	if res.Code != 1 || !strings.Contains(res.Stderr, want) || res.Stdout != "" {
 		t.Errorf("exit code %d, %q, %q", res.Code, res.Stdout, res.Stderr)
 	}

@@ -5,6 +5,8 @@
 //	peer ask tcp 192.0.2.1:80             prints the answer, or why there is none; asks again when one may have been lost
 //	peer knock tcp 192.0.2.1:80           is ask where nobody is expected to answer: gives up soon
 //	peer leave tcp 192.0.2.1:80           connects, says "ready", and behind its input's end leaves without waiting for an answer
+//	peer turn tcp::80                     answers one client with its address and port, and then tries to get an answer from each address that a
+//	                                      line of its input names, from the same port as before
 //	peer alone /tmp/socket                connects to itself by AF_UNIX, and by TCP on loopback, and prints what went through
 //	peer lookup NAME                      prints the address that the resolvers of /etc/resolv.conf know
 //
@@ -48,6 +50,9 @@ func run(command string, args []string) error {
 		return ask(args[0], args[1], brief)
 	case "leave":
 		return leave(args[0], args[1])
+	case "turn":
+		protocol, address, _ := strings.Cut(args[0], ":")
+		return turn(protocol+"4", address)
 	case "alone":
 		return errors.Join(through("unix", args[0]), through("tcp4", "127.0.0.1:0"))
 	case "lookup":
@@ -72,7 +77,8 @@ func reason(err error) string {
 
 func ask(protocol, address string, patience time.Duration) error {
 	deadline := time.Now().Add(patience)
-	conn, err := net.DialTimeout(protocol, address, patience)
+	d := net.Dialer{Timeout: patience, Control: reuse} // somebody else may listen on its port as soon as it is gone
+	conn, err := d.Dial(protocol, address)
 	if err != nil {
 		return err
 	}
