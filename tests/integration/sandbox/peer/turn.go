@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -78,7 +79,7 @@ func serveOneDatagram(address string) (attack func(string) (string, error), err 
 			switch {
 			case err != nil: // of an attack
 			case string(buf[:n]) != "?\n":
-				answers <- string(buf[:n])
+				answers <- strings.TrimSpace(string(buf[:n]))
 			default:
 				_, _ = c.WriteTo([]byte(from.String()+"\n"), from)
 				select {
@@ -115,7 +116,7 @@ func exchange(conn net.Conn) (string, error) {
 	}
 	buf := make([]byte, 64)
 	n, err := conn.Read(buf)
-	return string(buf[:n]), err
+	return strings.TrimSpace(string(buf[:n])), err
 }
 
 // reuse lets a connection have the port of one that has ended.
