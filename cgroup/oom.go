@@ -27,7 +27,7 @@ func (c *Cgroup) OOMKills() (uint64, error) {
 }
 
 // OOMEvents sends on the channel whenever the cgroup runs out of memory from now on, once for events that come faster than they are received.
-// The channel is closed when ctx ends or the cgroup is removed; on v2 also when its last process has ended.
+// The channel is closed when ctx ends, behind a last look, or the cgroup is removed; on v2 also when its last process has ended.
 func (c *Cgroup) OOMEvents(ctx context.Context) (<-chan struct{}, error) {
 	if c.manager == nil || c.saved.None {
 		return nil, fmt.Errorf("watching for OOM: %w", ErrNone)
@@ -85,7 +85,7 @@ func (w *watcher) run(stop int, events chan<- struct{}) {
 	for _, f := range w.files {
 		fds = append(fds, unix.PollFd{Fd: int32(f.Fd()), Events: w.poll})
 	}
-	for {
+	for stopped := false; ; stopped = fds[0].Revents != 0 {
 		count, more := w.check()
 		if count > w.seen {
 			w.seen = count
@@ -94,13 +94,10 @@ func (w *watcher) run(stop int, events chan<- struct{}) {
 			default:
 			}
 		}
-		if !more {
+		if stopped || !more {
 			return
 		}
 		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
-			return
-		}
-		if fds[0].Revents != 0 {
 			return
 		}
 	}

@@ -29,7 +29,7 @@ type container struct {
 	// sharesPids: the death of init does not end the others.
 	sharesPids bool
 	cgroup     map[string]string // directories by controller
-	stopOOM    context.CancelFunc
+	stopOOM    func()            // behind what is to be told
 
 	mu    sync.Mutex
 	execs map[string]*process
@@ -102,7 +102,6 @@ func (s *service) take(c *container, box *libzbox.Container, p *libzbox.Process,
 // remove deletes a container whose init has ended.
 func (s *service) remove(c *container) error {
 	defer s.reaper.begin()()
-	c.stopOOM()
 	if st := c.init.openedStreams(); st != nil {
 		st.drain()
 	}

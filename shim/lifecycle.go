@@ -129,6 +129,9 @@ func (s *service) makeExec(ctx context.Context, c *container, p *process) error 
 // await waits for the end of a process and tells containerd: once, and behind everything that is to come before it.
 func (s *service) await(p *process) {
 	code := p.child.wait()
+	if p.execID == "" {
+		p.container.stopOOM()
+	}
 	p.openedStreams().settle()
 	p.starting.Lock()
 	defer p.starting.Unlock()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -126,6 +127,33 @@ func TestOutOfMemory(t *testing.T) {
 		engines.Eventually(t, "the task's end is told", func() bool { return about(seen(), "/tasks/delete", "oom") > 0 })
 		if n := about(seen(), "/tasks/oom", "oom"); unified() && n != 2 {
 			t.Errorf("%d OOM events, want 2", n)
+		}
+	})
+}
+
+// The reason of an exit is told before it, also where systemd removes a cgroup as soon as it is empty. The stock shim tells of them in any order.
+func TestOutOfMemoryIsToldBeforeTheExit(t *testing.T) {
+	withOwnShim(t, func(t *testing.T, run []string) {
+		run = with(run, "--rm", "--memory-limit", "16777216")
+		ways := map[string][]string{"cgroupfs": run}
+		if engines.Managed() {
+			ways["systemd"] = with(configured(t, run, "SystemdCgroup = true"), "--cgroup", "engines.slice:zbox:oom")
+		}
+		for manager, run := range ways {
+			for range 5 {
+				seen := events(t)
+				if res := Run(t, with(run, Image, "oom", "dd", "if=/dev/zero", "of=/dev/null", "bs=64M")...); res.Code != 137 {
+					t.Errorf("%s: exit %d, want 137: %s%s", manager, res.Code, res.Stdout, res.Stderr)
+				}
+				engines.Eventually(t, "the task's end is told", func() bool { return about(seen(), "/tasks/delete", "oom") > 0 })
+				lines := seen()
+				place := func(topic string) int {
+					return slices.IndexFunc(lines, func(line string) bool { return about([]string{line}, topic, "oom") > 0 })
+				}
+				if oom, exit := place("/tasks/oom"), place("/tasks/exit"); oom < 0 || oom > exit {
+					t.Errorf("%s: of the events, the OOM is number %d, the exit %d: %q", manager, oom, exit, lines)
+				}
+			}
 		}
 	})
 }

@@ -80,7 +80,7 @@ func TestOptionSystemdCgroup(t *testing.T) {
 		Must(t, with(run, "-d", "--cgroup", "engines.slice:zbox:scoped", "--memory-limit", "33554432", "--cpu-quota", "50000", "--cpu-period", "100000",
 			"--cpu-shares", "512", Image, "scoped", "sleep", "1000")...)
 		names := []string{"ActiveState", "Transient", "Slice", "MemoryMax", "CPUQuotaPerSecUSec", "CPUWeight"}
-		want := "ActiveState=active CPUQuotaPerSecUSec=500ms CPUWeight=20 MemoryMax=33554432 Slice=engines.slice Transient=yes"
+		want := "ActiveState=active CPUQuotaPerSecUSec=500ms CPUWeight=59 MemoryMax=33554432 Slice=engines.slice Transient=yes"
 		if got := properties(t, unit, names...); got != want {
 			t.Errorf("the unit is %q, want %q", got, want)
 		}
