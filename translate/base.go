@@ -173,6 +173,35 @@ func pathOf(f *os.File) (string, error) {
 	return os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 }
 
+// entries are those of its root directory.
+func (b *base) entries() []fs.DirEntry {
+	if b == nil {
+		return nil
+	}
+	f, err := b.open(".", unix.O_DIRECTORY)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	all, _ := f.ReadDir(-1)
+	return all
+}
+
+// readlink is where a link in its root directory leads; "" when it is none.
+func (b *base) readlink(name string) string {
+	f, err := b.open(name, unix.O_PATH|unix.O_NOFOLLOW)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	buf := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(int(f.Fd()), "", buf)
+	if err != nil {
+		return ""
+	}
+	return string(buf[:n])
+}
+
 // stat is what a directory of the base looks like; nil when there is none.
 func (b *base) stat(name string) fs.FileInfo {
 	if b == nil {

@@ -10,7 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// A portable bundle mounts nothing on /, because few runtimes can: crun before 1.22 and runc with some layers are among those that cannot.
+// A portable bundle mounts nothing on /, because few runtimes can: crun before May 2025 and runc 1.5 are among those that cannot.
 // Its rootfs is the skeleton, and a createContainer hook, the bundle's own program, puts an overlay on it (nsexec/stage/layers.c). The other
 // layers come as mounts in /dev, the one directory that is new in every run. The hook unmounts them when the overlay has them.
 const (

@@ -45,12 +45,30 @@ func (c *Config) skeletonOf(p *parts, o Options) []entry {
 	}
 	s.mountPoint(p.physical(c.cwd()), true) // made when it is missing, also where nothing can be written
 	c.etc(s, o)
+	if o.Portable {
+		s.top()
+	}
 	if path.Base(c.target()) == "busybox" && !b.has("bin") {
 		for name := range strings.FieldsSeq(busyboxNames) {
 			s.put(entry{path: "bin/" + name, mode: fs.ModeSymlink, content: "busybox"})
 		}
 	}
 	return s.entries
+}
+
+// top adds what base has directly below its root, for runtimes that see the rootfs itself (nsexec/stage/layers.c). Files are left out: they would
+// hide those of base.
+func (s *skeleton) top() {
+	for _, e := range s.base.entries() {
+		switch e.Type() {
+		case fs.ModeDir:
+			s.makeDir(e.Name())
+		case fs.ModeSymlink:
+			if target := s.base.readlink(e.Name()); target != "" {
+				s.put(entry{path: e.Name(), mode: fs.ModeSymlink, content: target})
+			}
+		}
+	}
 }
 
 // put adds an entry with its parents, unless its path is taken.

@@ -223,6 +223,46 @@ static void move_mounts(void)
 	}
 }
 
+static void show_in_rootfs(int root, const char *name)
+{
+	struct stat there, here;
+	int target = openat(root, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int tree = sys_open_tree(stage.root_fd, name, OPEN_TREE_CLONE | AT_RECURSIVE | AT_SYMLINK_NOFOLLOW);
+	/* it is a link, or an earlier run has removed it or put something else in its place */
+	bool fits = target >= 0 && tree >= 0 && fstat(target, &there) == 0 && fstat(tree, &here) == 0 &&
+		    (there.st_mode & S_IFMT) == (here.st_mode & S_IFMT) && !S_ISLNK(here.st_mode);
+	if (fits && sys_move_mount(tree, target) < 0)
+		fail(errno, "show /", name, " in the rootfs");
+	if (tree >= 0)
+		close(tree);
+	if (target >= 0)
+		close(target);
+}
+
+/* A runtime that holds the rootfs by a descriptor, as runc 1.5 does, never sees what lies on it. There all that
+ * has a name in the rootfs shows what it does in the overlay; only / itself is what it was, and nothing can be written
+ * there. */
+static void fill_rootfs(int root)
+{
+	static _Alignas(struct linux_dirent64) char buffer[8192];
+	int list = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (list < 0)
+		fail(errno, "open the rootfs");
+	for (ssize_t n; (n = sys_getdents(list, buffer, sizeof(buffer))) != 0;) {
+		if (n < 0)
+			fail(errno, "read the rootfs");
+		for (ssize_t at = 0; at < n;) {
+			const struct linux_dirent64 *entry = (const void *)(buffer + at);
+			at += entry->reclen;
+			if (strcmp(entry->name, ".") != 0 && strcmp(entry->name, "..") != 0)
+				show_in_rootfs(root, entry->name);
+		}
+	}
+	close(list);
+	if (sys_mount_setattr(root, 0, MOUNT_ATTR_RDONLY, 0, 0) < 0)
+		fail(errno, "make the rootfs read-only");
+}
+
 /* The overlay has its layers without them, too. */
 static void remove_layer(const char *name)
 {
@@ -260,5 +300,6 @@ _Noreturn void run_layers(char **argv)
 		remove_layer(BASE);
 	if (upper)
 		remove_layer(UPPER);
+	fill_rootfs(root);
 	_exit(0);
 }

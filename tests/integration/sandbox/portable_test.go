@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -172,6 +173,52 @@ func TestBundleOnItsRootfsHidesWhatItCovers(t *testing.T) {
 		})
 		if out, err := exec.Command(runtime, "--root", state, "delete", "--force", id).CombinedOutput(); err != nil {
 			t.Errorf("%s: %s, %v", runtime, out, err)
+		}
+	}
+}
+
+// Runtimes that hold the rootfs by a descriptor, as runc 1.5, do not see what a hook mounts on it. So what has a name there is the
+// sandbox's all the same, and where that cannot be, in / itself, nothing can be written to the bundle. Here a second hook looks at it.
+func TestRootfsOfABundleIsNotWrittenByRuntimesThatHoldIt(t *testing.T) {
+	r := integration.New(t)
+	dir := integration.PublicDir(t)
+	tree(t, dir, "base/etc/motd", "base/usr/bin/tool", "base/bin -> usr/bin", "base/var/lib/")
+	bundle := bundleOf(t, r, newBox(t, r).with("root", filepath.Join(dir, "base")), "sh", "-c", "cat /etc/new")
+	seen := filepath.Join(dir, "seen")
+	if err := os.WriteFile(seen, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(seen, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	const script = `exec > $0; cat etc/motd; ls bin/ dev/null proc/self/comm; (echo > top) 2>/dev/null || echo cannot; echo new > etc/new`
+	path := filepath.Join(bundle, "config.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config map[string]any
+	if err := json.Unmarshal(text, &config); err != nil {
+		t.Fatal(err)
+	}
+	hooks := config["hooks"].(map[string]any)
+	hooks["createContainer"] = append(hooks["createContainer"].([]any), map[string]any{"path": "/bin/busybox", "args": []string{"busybox", "sh", "-c", script, seen}})
+	if text, err = json.Marshal(config); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, runtime := range []string{r.Path, "runc"} { // which start hooks in the rootfs
+		before := state(t, filepath.Join(bundle, "rootfs"))
+		if got := runOn(t, r, runtime, bundle); got != "new\n" {
+			t.Errorf("%s: %q", runtime, got)
+		}
+		if got, _ := os.ReadFile(seen); string(got) != "motd\ndev/null\nproc/self/comm\n\nbin/:\nbusybox\ntool\ncannot\n" {
+			t.Errorf("%s: %q", runtime, got)
+		}
+		if after := state(t, filepath.Join(bundle, "rootfs")); after != before {
+			t.Errorf("%s: the bundle's rootfs was\n%s\nand is\n%s", runtime, before, after)
 		}
 	}
 }
