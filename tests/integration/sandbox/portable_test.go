@@ -114,7 +114,7 @@ func TestBundlesWithLayersRunOnOtherRuntimes(t *testing.T) {
 	b := newBox(t, r).with("root", filepath.Join(dir, "base")).with("persist", filepath.Join(dir, "keep")).
 		with("workspace", map[string]any{"source": filepath.Join(dir, "work")})
 	bundle := filepath.Join(dir, "bundle")
-	res := r.Do("spec", "-c", b.write(t), "-b", bundle, "--", "sh", "-c", "cat /etc/motd; cat /made 2>/dev/null; echo x >> /made; id -u; echo w >> file")
+	res := r.Do("spec", "-c", b.write(t), "-b", bundle, "--", "sh", "-c", "cat /etc/motd; cat /made 2>/dev/null; echo x >> /made; id -u; (echo w >> file) 2>/dev/null; true")
 	for _, name := range []string{"base", "work"} {
 		if want := dir + "/" + name + " is id-mapped: runtimes that cannot do that, such as runc before 1.2, show its files as nobody's and write none\n"; res.Code != 0 || !strings.Contains(res.Stderr, want) {
 			t.Errorf("exit code %d, %q, want %q", res.Code, res.Stderr, want)
@@ -123,7 +123,7 @@ func TestBundlesWithLayersRunOnOtherRuntimes(t *testing.T) {
 	kept, written := "", 0
 	for range 2 {
 		for _, runtime := range ociRuntimes(r) {
-			got := strings.TrimSuffix(runOn(t, r, runtime, bundle), "sh: can't create file: Permission denied\nexit status 1")
+			got := runOn(t, r, runtime, bundle)
 			if want := "motd\n" + kept + "0\n"; got != want {
 				t.Errorf("%s: %q, want %q", runtime, got, want)
 			}
