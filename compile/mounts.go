@@ -344,10 +344,18 @@ func (c *compiler) root() error {
 }
 
 func (c *compiler) mountAll() error {
+	waiting := c.joinsAmid()
 	for _, m := range c.mounts {
+		if waiting && needsCgroup(m) {
+			c.joinAmid()
+			waiting = false
+		}
 		for _, s := range m.steps {
 			c.add(m.origin, s)
 		}
+	}
+	if waiting {
+		c.joinAmid()
 	}
 	if c.ns.own(unix.CLONE_NEWNS) {
 		c.workingDirectory()

@@ -210,7 +210,7 @@ func (c *compiler) timeNamespace() {
 
 // hostHalf is what the host does for the new init process while it waits. The journal comes first: from then on a clean-up knows it.
 func (c *compiler) hostHalf() error {
-	if c.journalsLate() {
+	if c.journalsLate() || c.joinsAmid() {
 		return nil
 	}
 	c.journal()
@@ -219,8 +219,8 @@ func (c *compiler) hostHalf() error {
 			UIDs: idMaps(c.spec.Linux.UIDMappings), GIDs: idMaps(c.spec.Linux.GIDMappings), DenySetgroups: c.setgroupsDenied(),
 		})
 	}
-	if c.req.CgroupPath != "" && !c.req.CloneIntoCgroup {
-		c.add(c.cgroupOrigin(), &plan.CgroupJoin{Path: c.req.CgroupPath})
+	if c.joinsCgroup() {
+		c.joinCgroup()
 	}
 	for _, name := range sortedKeys(c.spec.Linux.NetDevices) {
 		c.add(fmt.Sprintf("linux.netDevices[%q]", name), &plan.NetDevice{Device: name, NewName: c.spec.Linux.NetDevices[name].Name})
@@ -232,9 +232,38 @@ func (c *compiler) hostHalf() error {
 // journalsLate: when the host has nothing to do but to write the journal, init need not wait for it before its own work. Until it
 // gets to journalLate it has done nothing that outlives it, and a zbox that died meanwhile ends it there.
 func (c *compiler) journalsLate() bool {
-	joins := c.req.CgroupPath != "" && !c.req.CloneIntoCgroup
+	return !c.joinsCgroup() && !c.needsHost() && c.spec.Hooks == nil
+}
+
+// needsHost: without what the host does init cannot begin.
+func (c *compiler) needsHost() bool {
 	linux := c.spec.Linux
-	return !joins && !c.ns.isNew(unix.CLONE_NEWUSER) && len(linux.NetDevices) == 0 && linux.IntelRdt == nil && c.spec.Hooks == nil
+	return c.ns.isNew(unix.CLONE_NEWUSER) || len(linux.NetDevices) > 0 || linux.IntelRdt != nil
+}
+
+// joinsCgroup: init is not born into its cgroup, but moved there.
+func (c *compiler) joinsCgroup() bool { return c.req.CgroupPath != "" && !c.req.CloneIntoCgroup }
+
+func (c *compiler) joinCgroup() {
+	c.add(c.cgroupOrigin(), &plan.CgroupJoin{Path: c.req.CgroupPath})
+}
+
+// joinsAmid: the move takes long (systemd makes a scope meanwhile), so init goes on with its mounts, up to needsCgroup.
+func (c *compiler) joinsAmid() bool { return c.joinsCgroup() && !c.needsHost() }
+
+// needsCgroup: a mount that shows init's cgroup, or that copies data of the container's, for which its memory limit is.
+func needsCgroup(m mountStep) bool {
+	return slices.ContainsFunc(m.steps, func(s plan.Step) bool {
+		mount, ok := s.(*plan.Mount)
+		return ok && (mount.FSType == "cgroup" || mount.FSType == "cgroup2" || mount.Flags&plan.MountTmpCopyUp != 0)
+	})
+}
+
+// joinAmid waits for the move. The journal comes with it; what init has done by then does not outlive it (journalsLate).
+func (c *compiler) joinAmid() {
+	c.journal()
+	c.joinCgroup()
+	c.newCgroupNamespace()
 }
 
 // journalLate comes before anything of the user's runs.
@@ -296,10 +325,17 @@ func (c *compiler) identity() error {
 			c.join(j)
 		}
 	}
+	if !c.joinsAmid() {
+		c.newCgroupNamespace()
+	}
+	return nil
+}
+
+// newCgroupNamespace must come when init is in its cgroup, which is then all that the namespace shows.
+func (c *compiler) newCgroupNamespace() {
 	if c.ns.isNew(unix.CLONE_NEWCGROUP) {
 		c.add(c.ns.origins[unix.CLONE_NEWCGROUP], &plan.Unshare{Types: unix.CLONE_NEWCGROUP})
 	}
-	return nil
 }
 
 // firstMapped is 0 where the maps hold it (or there are none: a joined namespace), else the first id that they hold.

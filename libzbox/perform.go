@@ -28,8 +28,9 @@ type performer struct {
 	pid     int
 	sockets sockets
 	created bool // the start barrier is reached
-	// earlySync is the number of the sync step whose host steps are done before it is reached.
+	// earlySync is the number of the sync step whose host steps are done before it is reached, earlyErr what went wrong with them.
 	earlySync int
+	earlyErr  error
 }
 
 // StepError is a step of the plan that failed.
@@ -205,7 +206,7 @@ func (p *performer) report(r plan.Report, file *os.File) (bool, error) {
 		return false, p.early()
 	case plan.ReportSync:
 		if r.Step == p.earlySync {
-			return false, nil // done and answered
+			return p.earlyErr != nil, p.earlyErr // done, and answered if well
 		}
 		if err := p.hostSteps(r.Step); err != nil {
 			return true, err
@@ -228,6 +229,9 @@ func (p *performer) report(r plan.Report, file *os.File) (bool, error) {
 		}
 		return true, p.stepError(r.Step, r.Detail, cause)
 	case plan.ReportStarted:
+		if p.earlyErr != nil {
+			return true, p.earlyErr
+		}
 		return true, p.closed()
 	}
 	return false, nil
@@ -279,17 +283,18 @@ func (p *performer) early() error {
 	}
 	for _, s := range p.plan.Steps[n:] {
 		switch s.(type) {
-		case *plan.Journal, *plan.CgroupLimit:
+		case *plan.Journal, *plan.CgroupLimit, *plan.CgroupJoin:
 			continue
 		case plan.HostStep:
 			return nil // needs what the stage has done by then
 		}
 		break
 	}
-	if err := p.hostSteps(n); err != nil {
-		return err
-	}
 	p.earlySync = n
+	if p.earlyErr = p.hostSteps(n); p.earlyErr != nil {
+		// The stage comes to the sync, or it has failed before and took the process away: then that is the reason.
+		return nil
+	}
 	return p.answer()
 }
 
