@@ -17,8 +17,15 @@ GO_TAGS   := urfave_cli_no_docs osusergo netgo
 TEST_TAGS := urfave_cli_no_docs
 # static_build: containerd's library is not to open Go plugins, for which the linker would keep every function there is.
 SHIM_TAGS := static_build
+# The C library is musl, as for the stage: its start is a fourth of the processor time of `zbox state` shorter than glibc's. libseccomp comes from
+# the distribution all the same (fortify/). Headers that musl has not are the kernel's and libseccomp's. Threads that call into C have 1 MiB of stack.
+MULTIARCH  := $(shell gcc -print-multiarch)
+C_INCLUDES := $(addprefix -idirafter ,/usr/include $(if $(MULTIARCH),/usr/include/$(MULTIARCH)))
+C_LDFLAGS  = -static -Wl,--gc-sections -Wl,--wrap=pthread_create -Wl,-z,stack-size=1048576 $(shell gcc -print-file-name=libseccomp.a)
+GO_BUILD   = CGO_ENABLED=1 CC=musl-gcc CGO_CFLAGS="-O2 $(C_INCLUDES)" PKG_CONFIG=true GOEXPERIMENT=$(GO_EXPERIMENT) go build -trimpath -ldflags '$(GO_LDFLAGS)'
+
 # Functions at multiples of 16 bytes instead of 32: 1 % less program, and nothing measurable slower.
-GO_LDFLAGS = -s -w -funcalign=16 -linkmode external -extldflags "-static -Wl,--gc-sections -Wl,--wrap=pthread_create" -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+GO_LDFLAGS = -s -w -funcalign=16 -linkmode external -extldflags "$(C_LDFLAGS)" -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 # Without Go 1.26's new collector, where a toolchain still can: it touches a page more for each kind of object, and a command of zbox ends
 # before it ever collects. 8 % of the processor time of `zbox state`.
@@ -44,8 +51,8 @@ build: ## build the static bin/zbox and bin/containerd-shim-zbox-v2 with the sta
 	@tools/deps.sh build
 	@$(MAKE) -C nsexec/stage
 	@cmp -s nsexec/stage/nsexec nsexec/stage.bin || cp nsexec/stage/nsexec nsexec/stage.bin
-	CGO_ENABLED=1 GOEXPERIMENT=$(GO_EXPERIMENT) go build -tags "embed_stage $(GO_TAGS)" -trimpath -ldflags '$(GO_LDFLAGS)' -o bin/zbox .
-	CGO_ENABLED=1 GOEXPERIMENT=$(GO_EXPERIMENT) go build -tags "embed_stage $(GO_TAGS) $(SHIM_TAGS)" -trimpath -ldflags '$(GO_LDFLAGS)' -o bin/ ./cmd/containerd-shim-zbox-v2
+	$(GO_BUILD) -tags "embed_stage $(GO_TAGS)" -o bin/zbox .
+	$(GO_BUILD) -tags "embed_stage $(GO_TAGS) $(SHIM_TAGS)" -o bin/ ./cmd/containerd-shim-zbox-v2
 
 .PHONY: install
 install: build ## install both programs and the man pages below PREFIX (/usr/local), with DESTDIR in front

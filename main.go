@@ -17,7 +17,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	_ "github.com/bxrne/zbox/arena"
+	_ "github.com/bxrne/zbox/fortify"
 	_ "github.com/bxrne/zbox/sysmon"
 )
 

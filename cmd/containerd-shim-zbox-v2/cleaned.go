@@ -12,13 +12,14 @@ package main
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "arguments.h"
 
 // The flag's value among the arguments, NULL without it.
-static const char *value(int argc, char **argv, const char *flag)
+static const char *value(const struct arguments *a, const char *flag)
 {
-	for (int i = 1; i + 1 < argc; i++)
-		if (strcmp(argv[i], flag) == 0)
-			return argv[i + 1];
+	for (int i = 1; i + 1 < a->count; i++)
+		if (strcmp(a->of[i], flag) == 0)
+			return a->of[i + 1];
 	return NULL;
 }
 
@@ -88,11 +89,14 @@ static int answer(void)
 	return write(STDOUT_FILENO, message, (size_t)(end - message)) == end - message;
 }
 
-__attribute__((constructor)) static void cleaned(int argc, char **argv)
+__attribute__((constructor)) static void cleaned(void)
 {
-	const char *bundle = value(argc, argv, "-bundle"), *id = value(argc, argv, "-id");
+	struct arguments a;
 
-	if (argc > 1 && strcmp(argv[argc - 1], "delete") == 0 && bundle && id && nothing_left(bundle, id) && answer())
+	read_arguments(&a);
+	const char *bundle = value(&a, "-bundle"), *id = value(&a, "-id");
+
+	if (a.count > 1 && strcmp(a.of[a.count - 1], "delete") == 0 && bundle && id && nothing_left(bundle, id) && answer())
 		_exit(0);
 }
 */

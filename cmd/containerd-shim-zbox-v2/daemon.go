@@ -15,6 +15,7 @@ package main
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "arguments.h"
 
 enum { ADDRESS_FD = 3 };
 
@@ -51,12 +52,14 @@ static void relay(pid_t child, int from)
 	_exit(0);
 }
 
-__attribute__((constructor)) static void start(int argc, char **argv)
+__attribute__((constructor)) static void start(void)
 {
+	struct arguments a;
 	int ends[2];
 	pid_t child;
 
-	if (argc < 2 || strcmp(argv[argc - 1], "start") != 0)
+	read_arguments(&a);
+	if (a.count < 2 || strcmp(a.of[a.count - 1], "start") != 0)
 		return;
 	if (pipe(ends) < 0)
 		die("making a pipe");

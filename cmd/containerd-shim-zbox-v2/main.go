@@ -11,7 +11,7 @@ import (
 	"fmt"
 	"os"
 
-	_ "github.com/bxrne/zbox/arena"
+	_ "github.com/bxrne/zbox/fortify"
 	"github.com/bxrne/zbox/shim"
 	_ "github.com/bxrne/zbox/sysmon"
 )
