@@ -103,6 +103,7 @@ func (c *Container) passBarrier() error {
 	if failed.Name == "hook" {
 		return c.abandon(err)
 	}
+	c.j.Init.waitGone(killTimeout) // what has told of a failure is about to end: behind start, the container is stopped
 	return err
 }
 

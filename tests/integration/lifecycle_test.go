@@ -362,6 +362,9 @@ func TestExecveFailureIsReportedByStart(t *testing.T) {
 	if IsZbox() && (res.Code != 1 || !strings.Contains(res.Stderr, "exec format error")) {
 		t.Errorf("start: exit %d, stderr %q; want 1 and exec format error", res.Code, res.Stderr)
 	}
+	if s := c.State(); IsZbox() && s.Status != "stopped" {
+		t.Errorf("behind start the status is %s, want stopped", s.Status)
+	}
 	c.WaitStopped()
 }
 
