@@ -55,12 +55,12 @@ func (c *Cgroup) Signal(sig unix.Signal) error {
 }
 
 // Kill kills every process of the cgroup, frozen or not, and returns when they are gone, or with an error when some remain after
-// 10 s. A cgroup that is gone, or never was, is no error.
+// 30 s. A cgroup that is gone, or never was, is no error.
 func (c *Cgroup) Kill() error {
 	if c.manager == nil || c.saved.None || !exists(c.anchor()) {
 		return nil
 	}
-	const patience = 10 * time.Second
+	const patience = 30 * time.Second
 	delay := time.Millisecond
 	for end := time.Now().Add(patience); ; delay = min(2*delay, 100*time.Millisecond) {
 		if err := c.killOnce(); err != nil {

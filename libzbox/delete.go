@@ -16,7 +16,7 @@ import (
 )
 
 // killTimeout bounds the wait for killed processes to end, in milliseconds.
-const killTimeout = 10_000
+const killTimeout = 30_000
 
 // delete --force looks every lockPoll whether the holder of a container's lock is gone, and gives up after lockPatience.
 const (
