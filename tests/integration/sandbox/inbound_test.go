@@ -138,7 +138,7 @@ func TestRootlessSandboxReachesNoLoopbackOfTheHost(t *testing.T) {
 					t.Fatalf("%s, access %v: %q", protocol, access, from)
 				}
 				targets := []string{seen + ":81", "127.0.0.1:81", "255.255.255.255:81"}
-				for _, last := range []string{"0", "1", "2", "3", "100", "255"} {
+				for _, last := range []string{"1", "2", "3", "255"} {
 					targets = append(targets, "10.0.2."+last+":81")
 				}
 				if protocol == "tcp" { // who listens there now did not ask; over UDP nobody could tell the two apart

@@ -147,6 +147,47 @@ func TestSandboxOfAUserWithPortsOnlyIsHeldIn(t *testing.T) {
 	}
 }
 
+// Over UDP, too, for clients at 127.0.0.1, and by whichever program there is.
+func TestSandboxOfAUserAnswersOverUDP(t *testing.T) {
+	integration.NeedsSystemd(t)
+	r := integration.NewAs(t, integration.NeedsUser(t, "tester"))
+	netns := outside(t, r.Marker)
+	dir := integration.PublicDir(t)
+	peer := filepath.Join(dir, "peer")
+	if err := integration.BuildProgram("sandbox/peer", peer); err != nil {
+		t.Fatal(err)
+	}
+	user := []string{"--reuid", fmt.Sprint(r.User.UID), "--regid", fmt.Sprint(r.User.GID), "--clear-groups"}
+	for _, helper := range []string{"pasta", "slirp4netns"} {
+		path := filepath.Join(dir, "of "+helper)
+		if err := os.Mkdir(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{helper, "nsenter"} {
+			program, err := exec.LookPath(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(program, filepath.Join(path, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		config := readable(t, newBox(t, r).with("binary", peer).with("port_forwards", []any{forward(5353, 53, "protocol", "udp")}).write(t))
+		cmd := r.Command("-c", config, "--", "serve", "udp::53")
+		cmd.Args = append(append([]string{"nsenter", "--net=" + netns, "/usr/bin/setpriv"}, user...), cmd.Args...)
+		cmd.Path, cmd.SysProcAttr.Credential = "/usr/bin/nsenter", nil
+		cmd.Env = append(cmd.Environ(), "PATH="+path)
+		stop := startServer(t, cmd)
+		for _, address := range []string{"127.0.0.1:5353", "192.0.2.2:5353"} {
+			out, err := exec.Command("nsenter", "--net="+netns, peer, "ask", "udp", address).CombinedOutput()
+			if err != nil || strings.Count(string(out), ".") != 3 {
+				t.Errorf("%s, %s: %q, %v", helper, address, out, err)
+			}
+		}
+		stop()
+	}
+}
+
 // A user with a range in /etc/subuid and newuidmap has other ids inside, too.
 func TestSandboxOfAUserHasTheirSubordinateIDs(t *testing.T) {
 	integration.NeedsSystemd(t)
