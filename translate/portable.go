@@ -50,7 +50,7 @@ func layersHook(l layers, o Options) specs.Hook {
 	return specs.Hook{Path: filepath.Join(o.dir, helperFile), Args: args}
 }
 
-// onSkeleton changes the paths of a configuration to those without links: the runtime looks for them in the skeleton, which has none of
+// onSkeleton changes the paths of a configuration to those without links: the runtime looks for them in the skeleton, which has only some of
 // the links of base.
 func onSkeleton(s *specs.Spec, p *parts) {
 	for i, m := range s.Mounts {
