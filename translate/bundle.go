@@ -51,6 +51,9 @@ func (c *Config) Bundle(dir string, args []string, o Options) (warnings []string
 	if err != nil {
 		return nil, err
 	}
+	if p.layers.portable && c.PidsLimit == 1 {
+		return nil, c.locate(wrong("pids_limit", "1 leaves no room for the hook that makes the root of a bundle: give at least 2"))
+	}
 	needsHelper := c.Init || p.layers.portable
 	if needsHelper && len(o.HelperProgram) == 0 {
 		return nil, errors.New("making the bundle: this zbox has no helper program")

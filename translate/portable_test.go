@@ -148,3 +148,18 @@ func TestPortableBundleWarnsOfWhatABundleCannotHave(t *testing.T) {
 		t.Errorf("got  %q\nwant %q", warnings, want)
 	}
 }
+
+func TestPortableBundleNeedsRoomForItsHook(t *testing.T) {
+	c := preset(&Config{Name: "box", Binary: static(t, t.TempDir()), Root: "/nonexistent", CPUCores: 1, CPULimitPercent: 1, MemoryLimitMB: 1})
+	c.PidsLimit = 1
+	o := self()
+	o.Portable, o.HelperProgram = true, []byte("helper")
+	dir := filepath.Join(t.TempDir(), "bundle")
+	if _, err := c.Bundle(dir, nil, o); err == nil || !strings.Contains(err.Error(), "pids_limit: 1 leaves no room for the hook") {
+		t.Errorf("got %v", err)
+	}
+	c.ReadonlyRoot = true // which needs none
+	if _, err := c.Bundle(dir, nil, o); err != nil {
+		t.Error(err)
+	}
+}
