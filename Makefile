@@ -97,12 +97,12 @@ stage-test: ## run the C stage's tests, plain and with ASan and UBSan
 .PHONY: integration
 integration: $(ZBOX_BUILT) ## run the integration tests on RUNTIME (bin/zbox; others without the security tests); needs root
 	@tools/deps.sh test
-	RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS)' -count=1 -p 1 -timeout 15m $(INTEGRATION)
+	RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS)' -count=1 -p 1 -timeout 40m $(INTEGRATION)
 
 .PHONY: integration-v2
 integration-v2: $(ZBOX_BUILT) ## run them again in a private mount view with cgroup v2 only
 	@tools/deps.sh test
-	V2VIEW=1 RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS)' -count=1 -p 1 -timeout 15m $(INTEGRATION)
+	V2VIEW=1 RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS)' -count=1 -p 1 -timeout 40m $(INTEGRATION)
 
 .PHONY: vm-test
 vm-test: build ## run them with systemd and cgroup v2: here if the machine is such, else in an emulated one; needs root
@@ -122,8 +122,8 @@ vm-engines: build ## run podman, docker, containerd and its CRI with zbox there,
 .PHONY: engines
 engines: $(ZBOX_BUILT) ## run podman, docker and containerd with zbox; needs root
 	@tools/deps.sh engines
-	RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS) engines' -count=1 -p 1 -timeout 30m ./tests/integration/engines/...
-	cd tests/integration/engines/cri && RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS) engines' -count=1 -timeout 10m ./...
+	RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS) engines' -count=1 -p 1 -timeout 60m ./tests/integration/engines/...
+	cd tests/integration/engines/cri && RUNTIME=$(RUNTIME) go test -tags '$(TEST_TAGS) engines' -count=1 -timeout 40m ./...
 
 .PHONY: engines-test
 engines-test: ## the same with 500 containers in each engine, and 200 kills of what watches them
@@ -133,8 +133,8 @@ engines-test: ## the same with 500 containers in each engine, and 200 kills of w
 engines-containerd2: build ## run containerd 2.x and its CRI, built from its Go modules, with zbox; needs root
 	@tools/deps.sh engines
 	cd tests/integration/engines/containerd/daemon2 && CGO_ENABLED=0 go build -tags 'no_btrfs no_devmapper no_zfs' -o $(CURDIR)/.tools/containerd2/ tool
-	CONTAINERD=$(CURDIR)/.tools/containerd2 go test -tags '$(TEST_TAGS) engines' -count=1 -timeout 30m ./tests/integration/engines/containerd
-	cd tests/integration/engines/cri && CONTAINERD=$(CURDIR)/.tools/containerd2 go test -tags '$(TEST_TAGS) engines' -count=1 -timeout 10m ./...
+	CONTAINERD=$(CURDIR)/.tools/containerd2 go test -tags '$(TEST_TAGS) engines' -count=1 -timeout 60m ./tests/integration/engines/containerd
+	cd tests/integration/engines/cri && CONTAINERD=$(CURDIR)/.tools/containerd2 go test -tags '$(TEST_TAGS) engines' -count=1 -timeout 40m ./...
 
 .PHONY: validation
 validation: $(ZBOX_BUILT) ## run the runtime-tools validation suite on RUNTIME; needs root

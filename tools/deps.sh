@@ -89,5 +89,7 @@ if [ "$(id -u)" -ne 0 ]; then
 	sudo=(sudo)
 fi
 echo "installing ${missing[*]}" >&2
-"${sudo[@]}" apt-get update -q >/dev/null
-"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
+# A mirror may not answer at once, and others may be installing.
+patient=(-o Acquire::Retries=5 -o DPkg::Lock::Timeout=300)
+"${sudo[@]}" apt-get "${patient[@]}" update -q >/dev/null
+"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get "${patient[@]}" install -y -q --no-install-recommends "${missing[@]}" >/dev/null

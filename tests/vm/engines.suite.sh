@@ -17,7 +17,7 @@ if [[ $1 = *:* ]]; then
 	pattern="^($("$binary" -test.list . | awk -v part="${part%/*}" -v parts="${part#*/}" 'NR % parts == part % parts' | paste -sd '|'))\$"
 fi
 # As long as the machine has: a test that hangs says where.
-"$binary" -test.v -test.run "$pattern" -test.timeout 20m 2>&1 </dev/null | tee log | grep --line-buffered -vE '^=== '
+"$binary" -test.v -test.run "$pattern" -test.timeout 40m 2>&1 </dev/null | tee log | grep --line-buffered -vE '^=== '
 rc=${PIPESTATUS[0]}
 printf '%s\tvm/engines/%s\t%d s, %d passed, %d failed, %d skipped\n' "$([ "$rc" -eq 0 ] && echo ok || echo FAIL)" "$1" $SECONDS \
 	"$(grep -c '^--- PASS' log)" "$(grep -c '^--- FAIL' log)" "$(grep -c '^--- SKIP' log)"

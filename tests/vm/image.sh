@@ -27,13 +27,17 @@ packages=(
 mirror=${VM_MIRROR:-$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' 'Codename: bookworm' | head -1)}
 [ -n "$mirror" ] || { echo "image.sh: apt knows no mirror of Debian bookworm; name one in VM_MIRROR" >&2; exit 1; }
 list=${packages[*]}
-debootstrap --variant=minbase --include="${list// /,}" bookworm root "$mirror" >debootstrap.log 2>&1 ||
-	{ tail -20 debootstrap.log >&2; exit 1; }
+try=1
+until debootstrap --variant=minbase --include="${list// /,}" bookworm root "$mirror" >debootstrap.log 2>&1; do
+	tail -20 debootstrap.log >&2
+	[ $((try++)) -lt 3 ] || exit 1 # a mirror may not answer at once
+	rm -rf root
+done
 
 # The kernel's package is unpacked, not installed: it would make an initramfs that is not used.
-chroot root apt-get update -q >>debootstrap.log 2>&1
+chroot root apt-get -o Acquire::Retries=5 update -q >>debootstrap.log 2>&1
 kernel=$(chroot root apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -1)
-chroot root sh -c "cd /tmp && apt-get download -q $kernel" >>debootstrap.log 2>&1
+chroot root sh -c "cd /tmp && apt-get -o Acquire::Retries=5 download -q $kernel" >>debootstrap.log 2>&1
 dpkg-deb -x root/tmp/linux-image-*.deb kernel
 cp kernel/boot/vmlinuz-* vmlinuz
 release=$(ls kernel/lib/modules)

@@ -23,7 +23,7 @@ rc=0
 for binary in tests/*.test; do
 	name=$(basename "$binary" .test)
 	start=$SECONDS
-	"$binary" -test.v -test.skip "$skip" -test.run "${ONLY:-${select[$name]:-.}}" -test.timeout 15m 2>&1 </dev/null | tee log | grep --line-buffered -E '^--- |^panic: '
+	"$binary" -test.v -test.skip "$skip" -test.run "${ONLY:-${select[$name]:-.}}" -test.timeout 40m 2>&1 </dev/null | tee log | grep --line-buffered -E '^--- |^panic: '
 	if [ "${PIPESTATUS[0]}" -eq 0 ]; then
 		result=ok
 	else
