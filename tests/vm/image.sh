@@ -31,7 +31,7 @@ try=1
 until debootstrap --variant=minbase --include="${list// /,}" bookworm root "$mirror" >debootstrap.log 2>&1; do
 	tail -20 debootstrap.log >&2
 	[ $((try++)) -lt 3 ] || exit 1 # a mirror may not answer at once
-	rm -rf root
+	rm -rf --one-file-system root
 done
 
 # The kernel's package is unpacked, not installed: it would make an initramfs that is not used.
