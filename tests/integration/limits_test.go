@@ -425,7 +425,7 @@ func TestLimitsHold(t *testing.T) {
 	t.Run("pids", func(t *testing.T) {
 		r := New(t)
 		b := NewBundle(t, withResources(specs.LinuxResources{Pids: &specs.LinuxPids{Limit: pointer(int64(4))}}),
-			Shell("sleep 1 & sleep 1 & sleep 1 & sleep 1 & sleep 1 & echo all forked"))
+			Shell("sleep 1000 & sleep 1000 & sleep 1000 & sleep 1000 & sleep 1000 & echo all forked"))
 		if res := r.Run(b); strings.Contains(res.Stdout, "all forked") {
 			t.Errorf("six processes ran under a limit of four")
 		}

@@ -190,8 +190,8 @@ func TestDeadUserBusIsAnErrorInTime(t *testing.T) {
 			if res := r.DoCommand(cmd); res.Code != 1 || !strings.Contains(res.Stderr, "connecting to systemd") {
 				t.Errorf("exit %d, stderr %q", res.Code, res.Stderr)
 			}
-			// 5 s for the bus, and what a slow machine needs for the rest.
-			if took := time.Since(start); took > 7*time.Second {
+			// 5 s for the bus, and what a slow and busy machine needs for the rest.
+			if took := time.Since(start); took > patience {
 				t.Errorf("it took %v", took)
 			}
 		})
