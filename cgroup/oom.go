@@ -70,6 +70,7 @@ type watcher struct {
 	files []*os.File
 	poll  int16  // what poll(2) reports a change as
 	seen  uint64 // events that need not be reported
+	looks int    // at the files, behind each change
 	// check reads the files again: how many OOM kills or events there were so far, and whether more can come.
 	check func() (count uint64, more bool)
 }
@@ -85,7 +86,7 @@ func (w *watcher) run(stop int, events chan<- struct{}) {
 	for _, f := range w.files {
 		fds = append(fds, unix.PollFd{Fd: int32(f.Fd()), Events: w.poll})
 	}
-	for stopped := false; ; stopped = fds[0].Revents != 0 {
+	for looks, stopped := 0, false; ; stopped = fds[0].Revents != 0 {
 		count, more := w.check()
 		if count > w.seen {
 			w.seen = count
@@ -97,11 +98,27 @@ func (w *watcher) run(stop int, events chan<- struct{}) {
 		if stopped || !more {
 			return
 		}
-		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
+		timeout := -1
+		if looks > 0 {
+			looks, timeout = looks-1, lookAgain
+		}
+		changed, err := unix.Poll(fds, timeout)
+		if err != nil && err != unix.EINTR {
 			return
+		}
+		if changed > 0 {
+			looks = w.looks
 		}
 	}
 }
+
+// The kernel tells that a file of cgroup v2 has changed at most every 10 ms (CGROUP_FILE_NOTIFY_MIN_INTV in kernel/cgroup/cgroup.c). A process
+// killed for lack of memory is the second change, behind the limit's being reached, and systemd removes a cgroup as soon as its last process has
+// ended: so the files are read some times more behind a change.
+const (
+	lookAgain    = 2 // milliseconds
+	looksUnified = 6
+)
 
 // watchUnified waits on memory.events and cgroup.events, which poll(2) reports as changed with POLLPRI
 // (Documentation/admin-guide/cgroup-v2.rst).
@@ -125,7 +142,7 @@ func (c *Cgroup) watchUnified() (*watcher, error) {
 		return kills, err == nil && populated == 1
 	}
 	before, _ := check()
-	return &watcher{files: []*os.File{memory, life}, poll: unix.POLLPRI, seen: before, check: check}, nil
+	return &watcher{files: []*os.File{memory, life}, poll: unix.POLLPRI, seen: before, looks: looksUnified, check: check}, nil
 }
 
 // watchLegacy registers an eventfd for memory.oom_control (Documentation/admin-guide/cgroup-v1/memory.rst). The kernel signals it for
