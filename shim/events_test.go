@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	eventsapi "github.com/containerd/containerd/api/events"
@@ -37,14 +38,42 @@ func (c containerd) serve(t *testing.T, address string) (kill func()) {
 		t.Fatal(err)
 	}
 	forwardapi.RegisterEventsService(server, c)
-	l, err := net.Listen("unix", address)
+	inner, err := net.Listen("unix", address)
 	if err != nil {
 		t.Fatal(err)
 	}
+	l := &closingListener{Listener: inner}
 	go func() { _ = server.Serve(context.Background(), l) }() // it ends with an error when it is killed
 	return func() {
 		_ = server.Shutdown(context.Background())
+		l.closeConnections()
 		_ = os.Remove(address)
+	}
+}
+
+// closingListener closes its connections when it is told so: a server that is shut down does it some time behind that, and may take an event that
+// it does not answer.
+type closingListener struct {
+	net.Listener
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+func (l *closingListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.conns = append(l.conns, conn)
+	}
+	return conn, err
+}
+
+func (l *closingListener) closeConnections() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, conn := range l.conns {
+		_ = conn.Close()
 	}
 }
 
