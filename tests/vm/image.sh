@@ -72,9 +72,13 @@ echo '/dev/vda / ext4 rw 0 1' >root/etc/fstab
 echo vm >root/etc/hostname
 printf '%s\n' virtio_console overlay veth bridge tun dummy nf_tables nft_masq nft_nat nft_chain_nat nft_ct nf_nat >root/etc/modules-load.d/tests.conf
 for unit in serial-getty@ttyS0.service getty@tty1.service apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
-	docker.service docker.socket containerd.service podman.service podman.socket podman-auto-update.timer podman-restart.service \
-	fstrim.timer e2scrub_all.timer e2scrub_reap.service systemd-timesyncd.service; do
+	docker.service docker.socket containerd.service podman.service podman.socket podman-auto-update.timer podman-auto-update.service \
+	podman-restart.service fstrim.timer e2scrub_all.timer e2scrub_reap.service systemd-timesyncd.service; do
 	ln -sf /dev/null "root/etc/systemd/system/$unit"
+done
+# Those of users come up with each of their sessions.
+for unit in podman.socket podman-auto-update.service podman-auto-update.timer podman-restart.service; do
+	ln -sf /dev/null "root/etc/systemd/user/$unit"
 done
 # run.sh is the payload's; boot.sh brings it as the second disk and reads what it leaves there.
 cat >root/etc/systemd/system/payload.service <<'UNIT'
