@@ -213,6 +213,12 @@ func processes(patterns ...string) []int {
 	return found
 }
 
+// bundles are the directories of tasks.
+func bundles() []string {
+	found, _ := filepath.Glob(dir + "/state/io.containerd.runtime.v2.task/*/*") // the only error is a bad pattern
+	return found
+}
+
 // NothingLeft waits until no container of the namespace is known to containerd or to the runtime, and until no shim, socket, bundle, root
 // file system, stream or cgroup (cgroups is their pattern below a hierarchy) is there.
 func NothingLeft(t *testing.T, namespace, cgroups string) {
@@ -231,11 +237,12 @@ func NothingLeft(t *testing.T, namespace, cgroups string) {
 			list := engines.Call(t, engines.Zbox(), "--root", state, "list", "-q")
 			left = append(left, strings.Fields(list.Stdout+list.Stderr)...)
 		}
+		left = append(left, bundles()...)
 		for _, pid := range Shims() {
 			left = append(left, fmt.Sprint("shim ", pid))
 		}
 		for _, pattern := range []string{
-			shims + "/*", dir + "/state/io.containerd.runtime.v2.task/*/*", "/sys/fs/cgroup/*/" + cgroups + "/cgroup.procs", "/sys/fs/cgroup/" + cgroups + "/cgroup.procs",
+			shims + "/*", "/sys/fs/cgroup/*/" + cgroups + "/cgroup.procs", "/sys/fs/cgroup/" + cgroups + "/cgroup.procs",
 		} {
 			files, _ := filepath.Glob(pattern) // the only error is a bad pattern
 			left = append(left, files...)
