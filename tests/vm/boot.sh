@@ -12,8 +12,10 @@ truncate -s ${size}M "$work/payload.img"
 mkfs.ext4 -q -d "$payload" "$work/payload.img"
 
 # What the virtual machine writes to its port comes out here. A pipe: qemu would not write behind what others wrote to a file.
+# It is open here too, so that cat ends with a qemu that never got to open it.
 mkfifo "$work/output"
-cat "$work/output" &
+exec 3<>"$work/output"
+cat "$work/output" 3>&- &
 cat=$!
 
 # The disk stays as it is (snapshot). Nehalem, the translation buffer and init_on_alloc=0 make it a quarter faster. A kernel that panics
@@ -24,7 +26,8 @@ timeout "$seconds" qemu-system-x86_64 -accel tcg,thread=multi,tb-size=512 -cpu N
 	-append "console=ttyS0 mitigations=off init_on_alloc=0 apparmor=1 panic=-1" -serial "file:$work/console" \
 	-drive "file=$image/disk.img,format=raw,if=virtio,cache=unsafe,snapshot=on" \
 	-drive "file=$work/payload.img,format=raw,if=virtio,cache=unsafe" \
-	-device virtio-serial -chardev "file,id=output,path=$work/output" -device virtserialport,chardev=output </dev/null || rc=$?
+	-device virtio-serial -chardev "file,id=output,path=$work/output" -device virtserialport,chardev=output </dev/null 3>&- || rc=$?
+exec 3>&-
 wait "$cat"
 
 e2fsck -fy "$work/payload.img" >/dev/null 2>&1 || true
