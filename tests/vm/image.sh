@@ -87,7 +87,7 @@ After=multi-user.target dbus.service systemd-logind.service systemd-modules-load
 [Service]
 Environment=HOME=/root
 Delegate=yes
-ExecStart=/bin/bash -c 'mkdir -p /mnt/payload && mount /dev/vdb /mnt/payload && ip link set lo up && cd /mnt/payload && { ./run.sh >/dev/vport0p1 2>&1; echo $? >status; }; cd /; umount /mnt/payload; poweroff -f'
+ExecStart=/bin/bash -c 'until [ -b /dev/vdb ] && [ -c /dev/vport0p1 ]; do sleep 0.1; done; mkdir -p /mnt/payload && mount /dev/vdb /mnt/payload && ip link set lo up && cd /mnt/payload && { ./run.sh >/dev/vport0p1 2>&1; echo $? >status; }; cd /; umount /mnt/payload; poweroff -f'
 [Install]
 WantedBy=multi-user.target
 UNIT
