@@ -44,6 +44,16 @@ type way struct {
 // run is "run" with the shim's flags.
 func (w way) run() []string { return append([]string{"run"}, w.flags...) }
 
+// check checks a command line of ctr.
+func (w way) check(t *testing.T, c engines.Case) {
+	t.Helper()
+	if w.losesOutput {
+		c.CheckLossy(t, Ctr)
+		return
+	}
+	c.CheckAs(t, Ctr)
+}
+
 // forEachShim runs the test with every shim, and fails it if anything of its containers stays. run is "run" with the shim's flags.
 func forEachShim(t *testing.T, test func(t *testing.T, run []string)) {
 	t.Helper()

@@ -41,7 +41,8 @@ func with(begin []string, more ...string) []string {
 func client(args ...string) []string { return Ctr(args...).Args }
 
 func TestRunGivesWhatIsAskedFor(t *testing.T) {
-	forEachShim(t, func(t *testing.T, run []string) {
+	forEachWay(t, func(t *testing.T, w way) {
+		run := append([]string{"run"}, w.flags...)
 		for i, c := range []engines.Case{
 			{Args: `IMG sh -c 'echo out; echo err >&2; exit 3'`, Code: 3, Stdout: "out", Stderr: "err"},
 			{Args: `IMG nosuch`, Code: 1, Stderr: "executable file not found in $PATH"},
@@ -67,7 +68,7 @@ func TestRunGivesWhatIsAskedFor(t *testing.T) {
 		} {
 			args := strings.NewReplacer("IMG", fmt.Sprintf("%s given-%d", Image, i), "NAMESPACE", "/"+Namespace).Replace(c.Args)
 			c.Args = strings.Join(with(run, "--rm", args), " ")
-			c.Check(t, client()...)
+			w.check(t, c)
 		}
 	})
 }
@@ -92,7 +93,8 @@ func hierarchies(t *testing.T) int {
 }
 
 func TestLifeOfAContainer(t *testing.T) {
-	forEachShim(t, func(t *testing.T, run []string) {
+	forEachWay(t, func(t *testing.T, w way) {
+		run := append([]string{"run"}, w.flags...)
 		log := filepath.Join(t.TempDir(), "log")
 		Must(t, with(run, "-d", "--log-uri", "file://"+log, Image, "life", "sh", "-c",
 			"trap 'echo term; exit 7' TERM; echo started; while :; do sleep 0.1; done")...)
@@ -121,7 +123,7 @@ func TestLifeOfAContainer(t *testing.T) {
 					t.Errorf("paused, the task is %s", list)
 				}
 			}
-			c.Check(t, client()...)
+			w.check(t, c)
 		}
 		engines.Eventually(t, "the task has stopped", func() bool { return status(t, "life") == "STOPPED" })
 		engines.Eventually(t, "the log has the end", logged("started\nterm\n"))
