@@ -219,6 +219,20 @@ func bundles() []string {
 	return found
 }
 
+// RemoveSockets removes what killed shims leave when containerd has done with them, and counts it. Their sockets are the only ones: the storm runs
+// one container at a time.
+func RemoveSockets(t *testing.T) (removed int) {
+	t.Helper()
+	engines.Eventually(t, "the killed shims and their bundles are gone", func() bool { return len(Shims())+len(bundles()) == 0 })
+	sockets, _ := filepath.Glob(shims + "/*") // the only error is a bad pattern
+	for _, socket := range sockets {
+		if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Error(err)
+		}
+	}
+	return len(sockets)
+}
+
 // NothingLeft waits until no container of the namespace is known to containerd or to the runtime, and until no shim, socket, bundle, root
 // file system, stream or cgroup (cgroups is their pattern below a hierarchy) is there.
 func NothingLeft(t *testing.T, namespace, cgroups string) {

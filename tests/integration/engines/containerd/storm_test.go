@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +25,7 @@ func TestKilledShimsLeaveNothing(t *testing.T) {
 			},
 			Victims: func(string) []int { return Shims() },
 			CleanUp: func(string) {
-				sockets += removeSockets(t)
+				sockets += RemoveSockets(t)
 				removeAll(t)
 				NothingLeft(t, Namespace, Namespace+"/*")
 			},
@@ -37,20 +35,6 @@ func TestKilledShimsLeaveNothing(t *testing.T) {
 			t.Errorf("%d sockets stayed, want no more than those of shims killed in one moment", sockets)
 		}
 	})
-}
-
-// removeSockets removes what killed shims leave when containerd has done with them, and counts it. Their sockets are the only ones: the storm runs
-// one container at a time.
-func removeSockets(t *testing.T) (removed int) {
-	t.Helper()
-	engines.Eventually(t, "the killed shims and their bundles are gone", func() bool { return len(Shims())+len(bundles()) == 0 })
-	sockets, _ := filepath.Glob(shims + "/*") // the only error is a bad pattern
-	for _, socket := range sockets {
-		if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-			t.Error(err)
-		}
-	}
-	return len(sockets)
 }
 
 // A containerd 1.6 that is killed while it creates or deletes the task forgets the shim, whatever the runtime: it is killed between.

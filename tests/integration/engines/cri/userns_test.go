@@ -85,6 +85,7 @@ func TestKilledShimsOfPodsInUserNamespacesLeaveNothing(t *testing.T) {
 		}
 		<-ran // whatever became of it
 		removePods(t)
+		containerd.RemoveSockets(t) // of a shim that could not tell its address
 		_, ofContainers := cgroups()
 		containerd.NothingLeft(t, "k8s.io", ofContainers)
 		if t.Failed() {
