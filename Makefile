@@ -19,8 +19,9 @@ TEST_TAGS := urfave_cli_no_docs
 SHIM_TAGS := static_build
 # The C library is musl, as for the stage: its start is a fourth of the processor time of `zbox state` shorter than glibc's. libseccomp comes from
 # the distribution all the same (fortify/). Headers that musl has not are the kernel's and libseccomp's. Threads that call into C have 1 MiB of stack.
-MULTIARCH  := $(shell gcc -print-multiarch)
-C_INCLUDES := $(addprefix -idirafter ,/usr/include $(if $(MULTIARCH),/usr/include/$(MULTIARCH)))
+# These ask gcc when the programs are built: before, it need not be there (build-deps).
+MULTIARCH  = $(shell gcc -print-multiarch)
+C_INCLUDES = $(addprefix -idirafter ,/usr/include $(if $(MULTIARCH),/usr/include/$(MULTIARCH)))
 C_LDFLAGS  = -static -Wl,--gc-sections -Wl,--wrap=pthread_create -Wl,-z,stack-size=1048576 $(shell gcc -print-file-name=libseccomp.a)
 GO_BUILD   = CGO_ENABLED=1 CC=musl-gcc CGO_CFLAGS="-O2 $(C_INCLUDES)" PKG_CONFIG=true GOEXPERIMENT=$(GO_EXPERIMENT) go build -trimpath -ldflags '$(GO_LDFLAGS)'
 
@@ -46,9 +47,12 @@ INTEGRATION = $(shell go list -tags '$(TEST_TAGS)' ./tests/integration/... $(if 
 
 ##@ Use
 
-.PHONY: build
-build: ## build the static bin/zbox and bin/containerd-shim-zbox-v2 with the stage inside
+.PHONY: build-deps
+build-deps:
 	@tools/deps.sh build
+
+.PHONY: build
+build: build-deps ## build the static bin/zbox and bin/containerd-shim-zbox-v2 with the stage inside
 	@$(MAKE) -C nsexec/stage
 	@cmp -s nsexec/stage/nsexec nsexec/stage.bin || cp nsexec/stage/nsexec nsexec/stage.bin
 	$(GO_BUILD) -tags "embed_stage $(GO_TAGS)" -o bin/zbox .
