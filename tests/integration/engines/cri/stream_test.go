@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"k8s.io/client-go/rest"
@@ -65,19 +66,40 @@ func TestExecStreams(t *testing.T) {
 	})
 }
 
+// The words go in when the first output has come out: containerd begins to copy the input before it listens to the output, and would wait for
+// ever for a process that has read, answered and ended by then.
 func TestAttach(t *testing.T) {
 	forEachHandler(t, ofTheHost, func(t *testing.T, p *pod) {
-		id := p.start("reader", &cri.ContainerConfig{Command: []string{"sh", "-c", "read line; echo got $line"}, Stdin: true, StdinOnce: true})
+		id := p.start("reader", &cri.ContainerConfig{
+			Command: []string{"sh", "-c", "until read -t 1 line; do echo waiting; done; echo got $line"}, Stdin: true, StdinOnce: true,
+		})
 		res, err := service.Attach(t.Context(), &cri.AttachRequest{ContainerId: id, Stdin: true, Stdout: true, Stderr: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		var out, errs bytes.Buffer
-		err = stream(t, res.Url, remotecommand.StreamOptions{Stdin: strings.NewReader("words\n"), Stdout: &out, Stderr: &errs})
-		if err != nil || out.String() != "got words\n" {
-			t.Errorf("attached: %v, stdout %q, stderr %q", err, &out, &errs)
+		in, words := io.Pipe()
+		out := &told{first: func() {
+			_, _ = words.Write([]byte("words\n"))
+			words.Close()
+		}}
+		var errs bytes.Buffer
+		err = stream(t, res.Url, remotecommand.StreamOptions{Stdin: in, Stdout: out, Stderr: &errs})
+		if err != nil || !strings.HasSuffix(out.text.String(), "waiting\ngot words\n") {
+			t.Errorf("attached: %v, stdout %q, stderr %q", err, &out.text, &errs)
 		}
 	})
+}
+
+// told is a buffer that calls first beside the first output.
+type told struct {
+	text  bytes.Buffer
+	first func()
+	once  sync.Once
+}
+
+func (b *told) Write(p []byte) (int, error) {
+	b.once.Do(func() { go b.first() })
+	return b.text.Write(p)
 }
 
 func TestPortForward(t *testing.T) {
