@@ -1,41 +1,13 @@
 #ifndef ARGUMENTS_H
 #define ARGUMENTS_H
 
-#include <fcntl.h>
-#include <stddef.h>
-#include <unistd.h>
-
-/* What runs before main has the arguments from the kernel: musl hands constructors none. */
 struct arguments {
 	int count;
 	char *of[32];
 	char text[8192];
 };
 
-/* Reads the arguments of this process. Without any (count 0) when there are more than fit, or no /proc. */
-static void read_arguments(struct arguments *a)
-{
-	const int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
-	size_t length = 0;
-	ssize_t n = 0;
-
-	a->count = 0;
-	if (fd < 0)
-		return;
-	while (length < sizeof a->text && (n = read(fd, a->text + length, sizeof a->text - length)) > 0)
-		length += (size_t)n;
-	close(fd);
-	if (n != 0 || length == 0 || a->text[length - 1] != '\0')
-		return;
-	for (size_t i = 0; i < length; i++) {
-		if (i > 0 && a->text[i - 1] != '\0')
-			continue;
-		if (a->count == sizeof a->of / sizeof *a->of) {
-			a->count = 0;
-			return;
-		}
-		a->of[a->count++] = a->text + i;
-	}
-}
+void leave_server(void);                             /* daemon.go */
+void answer_when_cleaned(const struct arguments *a); /* cleaned.go */
 
 #endif

@@ -89,14 +89,11 @@ static int answer(void)
 	return write(STDOUT_FILENO, message, (size_t)(end - message)) == end - message;
 }
 
-__attribute__((constructor)) static void cleaned(void)
+void answer_when_cleaned(const struct arguments *a)
 {
-	struct arguments a;
+	const char *bundle = value(a, "-bundle"), *id = value(a, "-id");
 
-	read_arguments(&a);
-	const char *bundle = value(&a, "-bundle"), *id = value(&a, "-id");
-
-	if (a.count > 1 && strcmp(a.of[a.count - 1], "delete") == 0 && bundle && id && nothing_left(bundle, id) && answer())
+	if (bundle && id && nothing_left(bundle, id) && answer())
 		_exit(0);
 }
 */
