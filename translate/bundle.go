@@ -130,7 +130,7 @@ func (c *Config) chooseLayers(p *parts, o Options) error {
 		return wrong("persist", "%w", err)
 	}
 	p.layers = c.layersOf(p.base, kept, o.Portable)
-	if !p.layers.flat && !p.layers.portable {
+	if p.layers.mountsRoot() {
 		return checkLayerPath(o.dir)
 	}
 	return nil

@@ -34,9 +34,12 @@ func (c *Config) layersOf(b *base, p *persisted, portable bool) layers {
 	return layers{base: b, persist: p, flat: flat, readonly: c.ReadonlyRoot, portable: portable && !flat}
 }
 
+// mountsRoot: the bundle's own mounts make an overlay on /. Otherwise the skeleton is the rootfs.
+func (l layers) mountsRoot() bool { return !l.flat && !l.portable }
+
 // skeleton is the directory of the rootfs for what Bundle makes.
 func (l layers) skeleton() string {
-	if l.flat || l.portable {
+	if !l.mountsRoot() {
 		return ""
 	}
 	return skeletonLayer
@@ -45,7 +48,7 @@ func (l layers) skeleton() string {
 // entries are the directories of the rootfs besides the skeleton's. A tmpfs takes over what it covers (tmpcopyup), so that it has the two
 // directories that an overlay needs.
 func (l layers) entries() []entry {
-	if l.flat || l.portable {
+	if !l.mountsRoot() {
 		return nil
 	}
 	dir := func(name string) entry { return entry{path: name, mode: dirMode} }
@@ -66,7 +69,7 @@ func (l layers) entries() []entry {
 // layerMounts come before all others. The overlay is mounted by the sandbox's root, in its user namespace (Linux 5.11): what a layer holds has no
 // more power than the sandbox itself. userxattr: with the attributes that it may set.
 func (c *Config) layerMounts(l layers, o Options) (out []specs.Mount, warnings []string) {
-	if l.flat || l.portable {
+	if !l.mountsRoot() {
 		return nil, nil
 	}
 	rootfs := o.rootfs
