@@ -191,9 +191,7 @@ func bundleOptions(c *cli.Context, cfg *translate.Config) (translate.Options, er
 	if err != nil {
 		return o, err
 	}
-	if cfg.Init {
-		o.HelperProgram, err = libzbox.HelperProgram()
-	}
+	o.HelperProgram, err = libzbox.HelperProgram()
 	if err == nil && cfg.Connected() {
 		var r libzbox.Options
 		r, err = runtimeOptions(c)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/bxrne/zbox/libzbox"
 	"github.com/bxrne/zbox/spec"
 )
 
@@ -43,9 +42,6 @@ func specCommand() *cli.Command {
 				return err
 			}
 			o.Portable = true
-			if o.HelperProgram, err = libzbox.HelperProgram(); err != nil {
-				return err
-			}
 			o.Terminal = false // that of zbox spec says nothing about that of the sandbox
 			return writeBundle(cfg, c.String("bundle"), c.Args().Slice(), o, reportOf(c))
 		},
