@@ -66,8 +66,8 @@ func TestExecStreams(t *testing.T) {
 	})
 }
 
-// The words go in when the first output has come out: containerd begins to copy the input before it listens to the output, and would wait for
-// ever for a process that has read, answered and ended by then.
+// The words go in when the first output has come out: containerd begins to copy the input before it adds the client to those that get the
+// output, and an answer that comes in between is in the log only.
 func TestAttach(t *testing.T) {
 	forEachHandler(t, ofTheHost, func(t *testing.T, p *pod) {
 		id := p.start("reader", &cri.ContainerConfig{

@@ -105,8 +105,6 @@ func removePods(t *testing.T) {
 	}
 	for _, pod := range list.Items {
 		engines.Eventually(t, "the pod has stopped", func() bool { return stop(t, pod.Id) })
-		if _, err := service.RemovePodSandbox(t.Context(), &cri.RemovePodSandboxRequest{PodSandboxId: pod.Id}); err != nil {
-			t.Error(err)
-		}
+		engines.Eventually(t, "the pod is removed", func() bool { return remove(t, pod.Id) })
 	}
 }
