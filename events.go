@@ -54,9 +54,12 @@ func follow(ctx context.Context, w io.Writer, container *libzbox.Container, inte
 	defer ticks.Stop()
 	for {
 		select {
-		case _, running := <-kills:
-			if !running {
+		case kill, running := <-kills:
+			switch {
+			case !running:
 				return nil
+			case kill == libzbox.OOMPossible: // and how the container ended is its parent's to know
+				continue
 			}
 			err = json.NewEncoder(w).Encode(event{Type: "oom", ID: container.ID()})
 		case <-ticks.C:

@@ -46,9 +46,19 @@ func (c *Container) Stats() (*Stats, error) {
 	return all, nil
 }
 
-// OOMEvents returns a channel that gets a value for each time the kernel killed one of the container's processes for lack of memory.
-// It is closed when the container ends or ctx does.
-func (c *Container) OOMEvents(ctx context.Context) (<-chan struct{}, error) {
+// An OOMEvent is one of a container whose memory ran out.
+type OOMEvent = cgroup.OOMEvent
+
+// The events.
+const (
+	OOMKilled   = cgroup.OOMKilled
+	OOMPossible = cgroup.OOMPossible
+)
+
+// OOMEvents returns a channel that gets an event for each time the kernel killed one of the container's processes for lack of memory.
+// It is closed when the container ends or ctx does. Where systemd makes the cgroups, the last event may be OOMPossible: the kernel killed
+// processes then, if SIGKILL has ended init.
+func (c *Container) OOMEvents(ctx context.Context) (<-chan OOMEvent, error) {
 	cg, err := cgroup.Load(c.j.Cgroup)
 	if err != nil {
 		return nil, err

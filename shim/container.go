@@ -29,7 +29,8 @@ type container struct {
 	// sharesPids: the death of init does not end the others.
 	sharesPids bool
 	cgroup     map[string]string // directories by controller
-	stopOOM    func()            // behind what is to be told
+	// stopOOM ends watching for OOM, behind what is to be told; it is given the exit status of init.
+	stopOOM func(code uint32)
 
 	mu    sync.Mutex
 	execs map[string]*process

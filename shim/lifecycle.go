@@ -130,7 +130,7 @@ func (s *service) makeExec(ctx context.Context, c *container, p *process) error 
 func (s *service) await(p *process) {
 	code := p.child.wait()
 	if p.execID == "" {
-		p.container.stopOOM()
+		p.container.stopOOM(code)
 	}
 	p.openedStreams().settle()
 	p.starting.Lock()

@@ -9,14 +9,18 @@ import (
 )
 
 // watchOOM tells containerd when the container runs out of memory. It begins when the container is created: the first processes may be
-// the ones that need too much. It ends with init, before whose exit everything is told: what containerd knows by then is the reason of the exit,
-// and where systemd makes the cgroups, it removes an empty one at once.
+// the ones that need too much. It ends with init, before whose exit everything is told: what containerd knows by then is the reason of the exit.
 func (s *service) watchOOM(c *container, box *libzbox.Container) {
 	ctx, cancel := context.WithCancel(context.Background())
 	told := make(chan struct{})
-	c.stopOOM = func() {
+	tell := func() { s.publisher.send(&eventsapi.TaskOOM{ContainerID: c.id}) }
+	possible := false
+	c.stopOOM = func(code uint32) {
 		cancel()
 		<-told
+		if possible && code == killed {
+			tell()
+		}
 	}
 	events, err := box.OOMEvents(ctx)
 	if err != nil {
@@ -27,8 +31,12 @@ func (s *service) watchOOM(c *container, box *libzbox.Container) {
 	}
 	go func() {
 		defer close(told)
-		for range events {
-			s.publisher.send(&eventsapi.TaskOOM{ContainerID: c.id})
+		for event := range events {
+			if event == libzbox.OOMPossible {
+				possible = true
+				continue
+			}
+			tell()
 		}
 	}()
 }
