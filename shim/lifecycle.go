@@ -42,6 +42,7 @@ func (s *service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*ta
 		IO: &eventsapi.TaskIO{Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr, Terminal: r.Terminal},
 	})
 	s.put(r.ID, c)
+	s.unmarkSocket()
 	go s.await(c.init)
 	return &taskapi.CreateTaskResponse{Pid: c.init.pid()}, nil
 }

@@ -34,6 +34,7 @@ type service struct {
 	mu         sync.Mutex
 	containers map[string]*container // nil while one is being made
 	ending     bool                  // no container is made any more
+	unmarked   bool                  // containerd does not forget the server any more
 }
 
 func newService(ctx context.Context, id string, unused shim.Publisher, shutdown func()) (*service, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,10 +16,19 @@ import (
 // A server's socket is a path, named by the group, that only our own user may connect to (CVE-2020-15257). The path is the server's as long
 // as it listens. One that ends gives the path up while it still listens, and never touches it again: the next one may have it by then. What is
 // left by one that was killed is removed under a lock, so that nobody makes a new one between looking and removing.
+//
+// While a server starts, containerd forgets it when it is killed: a mark beside the socket says so, until there is a container that containerd has
+// deleted. Each server that starts looks at what is marked, which are the few that start at the same time, and those that were killed.
+
+// markSuffix behind the path of a socket is the path of its mark, an empty file.
+const markSuffix = ".zbox-starting"
+
+// socketPath is the path of an address.
+func socketPath(address string) string { return strings.TrimPrefix(address, "unix://") }
 
 // lockSockets keeps other shims from making sockets, and from removing dead ones, in the directory of this address.
 func lockSockets(address string) (unlock func(), err error) {
-	dir := filepath.Dir(strings.TrimPrefix(address, "unix://"))
+	dir := filepath.Dir(socketPath(address))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the directory of the shims' sockets: %w", err)
 	}
@@ -43,11 +53,15 @@ func listen(address string) (*os.File, error) {
 		return nil, err
 	}
 	defer unlock()
+	if shim.CanConnect(address) {
+		return nil, nil
+	}
+	removeForgotten(filepath.Dir(socketPath(address)))
+	if err := os.WriteFile(socketPath(address)+markSuffix, nil, 0o600); err != nil {
+		return nil, fmt.Errorf("marking the shim's socket: %w", err)
+	}
 	l, err := shim.NewSocket(address)
 	if err != nil && shim.SocketEaddrinuse(err) {
-		if shim.CanConnect(address) {
-			return nil, nil
-		}
 		// Left by a shim that was killed.
 		if err := shim.RemoveSocket(address); err != nil {
 			return nil, fmt.Errorf("removing the socket of a former shim: %w", err)
@@ -60,6 +74,36 @@ func listen(address string) (*os.File, error) {
 	l.SetUnlinkOnClose(false) // the server goes on with it
 	defer l.Close()
 	return l.File()
+}
+
+// removeForgotten removes the marked sockets of servers that were killed. The directory is locked: whatever starts has its socket by now.
+func removeForgotten(dir string) {
+	marks, _ := filepath.Glob(filepath.Join(dir, "*"+markSuffix)) // the only error is a bad pattern
+	for _, mark := range marks {
+		if socket := strings.TrimSuffix(mark, markSuffix); dead(socket) {
+			_ = removeSocket(socket) // no reason not to start: the next one tries again
+		}
+	}
+}
+
+// dead reports that nobody will ever listen at a path again.
+func dead(path string) bool {
+	conn, err := net.Dial("unix", path)
+	if err == nil {
+		conn.Close()
+	}
+	return errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, os.ErrNotExist)
+}
+
+// removeSocket removes a socket and its mark, which come in this order: what is marked is found again. Both may be gone.
+func removeSocket(address string) error {
+	path := socketPath(address)
+	for _, name := range []string{path, path + markSuffix} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("removing a shim's socket: %w", err)
+		}
+	}
+	return nil
 }
 
 // removeDeadSocket removes the socket of a shim that was killed. Where somebody answers, the other containers of the group live on.
@@ -76,10 +120,20 @@ func removeDeadSocket(bundle string) error {
 	if shim.CanConnect(address) {
 		return nil
 	}
-	if err := shim.RemoveSocket(address); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("removing the socket of a shim that is gone: %w", err)
+	return removeSocket(address)
+}
+
+// unmarkSocket is for a server that has made a container: when it is killed, containerd has that deleted, and with it the socket.
+func (s *service) unmarkSocket() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.address == "" || s.unmarked {
+		return
 	}
-	return nil
+	if err := os.Remove(socketPath(s.address) + markSuffix); err != nil {
+		s.warn("removing the mark of the shim's socket: " + err.Error())
+	}
+	s.unmarked = true
 }
 
 // giveUpSocket removes the server's path before it ends, once.
@@ -93,8 +147,8 @@ func (s *service) giveUpSocket() {
 	if err := os.Chdir("/"); err != nil {
 		s.warn("leaving the bundle: " + err.Error())
 	}
-	if err := shim.RemoveSocket(s.address); err != nil {
-		s.warn("removing the shim's socket: " + err.Error())
+	if err := removeSocket(s.address); err != nil {
+		s.warn(err.Error())
 	}
 	s.address = ""
 }

@@ -89,7 +89,7 @@ func (o start) run(stdin io.Reader) (serve bool, err error) {
 		err = answer(report, address, socket)
 	}
 	if err != nil {
-		return false, errors.Join(err, shim.RemoveSocket(address))
+		return false, errors.Join(err, removeSocket(address))
 	}
 	return true, nil
 }

@@ -219,18 +219,29 @@ func bundles() []string {
 	return found
 }
 
-// RemoveSockets removes what killed shims leave when containerd has done with them, and counts it. Their sockets are the only ones: the storm runs
-// one container at a time.
-func RemoveSockets(t *testing.T) (removed int) {
+// Sockets counts the sockets of shims, and what lies beside them, when containerd has done with killed ones. It is for storms that run one container
+// at a time.
+func Sockets(t *testing.T) int {
 	t.Helper()
 	engines.Eventually(t, "the killed shims and their bundles are gone", func() bool { return len(Shims())+len(bundles()) == 0 })
-	sockets, _ := filepath.Glob(shims + "/*") // the only error is a bad pattern
-	for _, socket := range sockets {
+	return len(socketFiles())
+}
+
+// RemoveSockets removes what Sockets counts.
+func RemoveSockets(t *testing.T) (removed int) {
+	t.Helper()
+	removed = Sockets(t)
+	for _, socket := range socketFiles() {
 		if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
 			t.Error(err)
 		}
 	}
-	return len(sockets)
+	return removed
+}
+
+func socketFiles() []string {
+	files, _ := filepath.Glob(shims + "/*") // the only error is a bad pattern
+	return files
 }
 
 // NothingLeft waits until no container of the namespace is known to containerd or to the runtime, and until no shim, socket, bundle, root

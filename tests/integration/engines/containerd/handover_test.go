@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,5 +117,42 @@ func TestAShimThatEndsLeavesTheNextOneItsSocket(t *testing.T) {
 		if t.Failed() {
 			return
 		}
+	}
+}
+
+// A shim that is killed before containerd has learned its address is deleted by nobody.
+func TestTheNextShimRemovesTheSocketOfAForgottenOne(t *testing.T) {
+	forgotten, living := startShim(t, "forgotten"), startShim(t, "living")
+	engines.Kill(t, forgotten.pid)
+	forgotten.ended(t)
+	foreign := filepath.Join(filepath.Dir(forgotten.path), "foreign")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: foreign, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+
+	next := startShim(t, "next")
+	if names := socketFiles(); slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, forgotten.path) }) {
+		t.Errorf("of the killed shim's socket, %s, something stays: %q", forgotten.path, names)
+	}
+	if _, err := living.api.Connect(t.Context(), &taskapi.ConnectRequest{ID: "living"}); err != nil && !strings.Contains(err.Error(), "not found") {
+		t.Errorf("the shim that lives answers: %v", err)
+	}
+	if conn, err := net.Dial("unix", living.path); err != nil {
+		t.Error(err)
+	} else {
+		conn.Close()
+	}
+	if err := os.Remove(foreign); err != nil {
+		t.Errorf("a socket that is no shim's of zbox: %v", err)
+	}
+	for _, s := range []startedShim{living, next} {
+		s.shutdown(t)
+		s.ended(t)
+	}
+	if names := socketFiles(); len(names) > 0 {
+		t.Errorf("of shims that were told to end, %q stays", names)
 	}
 }

@@ -71,11 +71,12 @@ func owned(t *testing.T, uid uint32, paths ...string) {
 func TestKilledShimsOfPodsInUserNamespacesLeaveNothing(t *testing.T) {
 	killed := 0
 	for i := range engines.Kills(t) {
-		ran := make(chan error, 1)
-		go func() {
+		run := func() error {
 			_, err := service.RunPodSandbox(t.Context(), &cri.RunPodSandboxRequest{Config: podConfig(t, "own", inAUserNamespace), RuntimeHandler: "own"})
-			ran <- err
-		}()
+			return err
+		}
+		ran := make(chan error, 1)
+		go func() { ran <- run() }()
 		engines.Eventually(t, "there is a shim", func() bool { return len(containerd.Shims()) > 0 || len(ran) > 0 })
 		delay := rand.N(100 * time.Millisecond) // such a pod takes that long
 		time.Sleep(delay)
@@ -85,7 +86,12 @@ func TestKilledShimsOfPodsInUserNamespacesLeaveNothing(t *testing.T) {
 		}
 		<-ran // whatever became of it
 		removePods(t)
-		containerd.RemoveSockets(t) // of a shim that could not tell its address
+		if containerd.Sockets(t) > 0 { // of a shim that could not tell its address: the next one removes it
+			if err := run(); err != nil {
+				t.Error(err)
+			}
+			removePods(t)
+		}
 		_, ofContainers := cgroups()
 		containerd.NothingLeft(t, "k8s.io", ofContainers)
 		if t.Failed() {
