@@ -23,7 +23,7 @@ func eventsCommand() *cli.Command {
 	return &cli.Command{
 		Usage:       "print a container's resource use and out-of-memory kills as JSON, until it ends",
 		ArgsUsage:   "ID",
-		Description: "Each line is one object of the type stats or oom.",
+		Description: "Each line is one object of the type stats or oom. Where systemd makes the cgroups, the kill that ends the container may be missing: systemd removes the cgroup at once.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "stats", Usage: "print the resource use once and return"},
 			&cli.DurationFlag{Name: "interval", Value: 5 * time.Second, Usage: "print the resource use every `TIME`"},
