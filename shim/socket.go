@@ -17,11 +17,14 @@ import (
 // as it listens. One that ends gives the path up while it still listens, and never touches it again: the next one may have it by then. What is
 // left by one that was killed is removed under a lock, so that nobody makes a new one between looking and removing.
 //
-// While a server starts, containerd forgets it when it is killed: a mark beside the socket says so, until there is a container that containerd has
+// While a server starts, containerd forgets it when it is killed: a mark of the socket's name says so, until there is a container that containerd has
 // deleted. Each server that starts looks at what is marked, which are the few that start at the same time, and those that were killed.
 
-// markSuffix behind the path of a socket is the path of its mark, an empty file.
-const markSuffix = ".zbox-starting"
+// marks is the directory of the marks, empty files: not that of the sockets, which may be many.
+const marks = defaultRoot + "/.starting"
+
+// markOf is the path of a socket's mark.
+func markOf(address string) string { return filepath.Join(marks, filepath.Base(address)) }
 
 // socketPath is the path of an address.
 func socketPath(address string) string { return strings.TrimPrefix(address, "unix://") }
@@ -57,7 +60,7 @@ func listen(address string) (*os.File, error) {
 		return nil, nil
 	}
 	removeForgotten(filepath.Dir(socketPath(address)))
-	if err := os.WriteFile(socketPath(address)+markSuffix, nil, 0o600); err != nil {
+	if err := errors.Join(os.MkdirAll(marks, 0o700), os.WriteFile(markOf(address), nil, 0o600)); err != nil {
 		return nil, fmt.Errorf("marking the shim's socket: %w", err)
 	}
 	l, err := shim.NewSocket(address)
@@ -76,11 +79,11 @@ func listen(address string) (*os.File, error) {
 	return l.File()
 }
 
-// removeForgotten removes the marked sockets of servers that were killed. The directory is locked: whatever starts has its socket by now.
+// removeForgotten removes the marked sockets of servers that were killed. Their directory is locked: whatever starts has its socket by now.
 func removeForgotten(dir string) {
-	marks, _ := filepath.Glob(filepath.Join(dir, "*"+markSuffix)) // the only error is a bad pattern
-	for _, mark := range marks {
-		if socket := strings.TrimSuffix(mark, markSuffix); dead(socket) {
+	marked, _ := os.ReadDir(marks) // as below
+	for _, mark := range marked {
+		if socket := filepath.Join(dir, mark.Name()); dead(socket) {
 			_ = removeSocket(socket) // no reason not to start: the next one tries again
 		}
 	}
@@ -97,8 +100,7 @@ func dead(path string) bool {
 
 // removeSocket removes a socket and its mark, which come in this order: what is marked is found again. Both may be gone.
 func removeSocket(address string) error {
-	path := socketPath(address)
-	for _, name := range []string{path, path + markSuffix} {
+	for _, name := range []string{socketPath(address), markOf(address)} {
 		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("removing a shim's socket: %w", err)
 		}
@@ -130,7 +132,7 @@ func (s *service) unmarkSocket() {
 	if s.address == "" || s.unmarked {
 		return
 	}
-	if err := os.Remove(socketPath(s.address) + markSuffix); err != nil {
+	if err := os.Remove(markOf(s.address)); err != nil {
 		s.warn("removing the mark of the shim's socket: " + err.Error())
 	}
 	s.unmarked = true

@@ -32,6 +32,9 @@ const (
 
 	// shims is where containerd 1.6 keeps the sockets of its shims, whatever its configuration says.
 	shims = "/run/containerd/s"
+
+	// marks is where the shim of zbox marks them while it starts.
+	marks = "/run/containerd/zbox/.starting"
 )
 
 // The snapshotters that are left out need other file systems than there are.
@@ -219,7 +222,7 @@ func bundles() []string {
 	return found
 }
 
-// Sockets counts the sockets of shims, and what lies beside them, when containerd has done with killed ones. It is for storms that run one container
+// Sockets counts the sockets of shims, and their marks, when containerd has done with killed ones. It is for storms that run one container
 // at a time.
 func Sockets(t *testing.T) int {
 	t.Helper()
@@ -240,8 +243,9 @@ func RemoveSockets(t *testing.T) (removed int) {
 }
 
 func socketFiles() []string {
-	files, _ := filepath.Glob(shims + "/*") // the only error is a bad pattern
-	return files
+	sockets, _ := filepath.Glob(shims + "/*") // the only error is a bad pattern
+	marked, _ := filepath.Glob(marks + "/*")
+	return append(sockets, marked...)
 }
 
 // NothingLeft waits until no container of the namespace is known to containerd or to the runtime, and until no shim, socket, bundle, root
@@ -267,7 +271,7 @@ func NothingLeft(t *testing.T, namespace, cgroups string) {
 			left = append(left, fmt.Sprint("shim ", pid))
 		}
 		for _, pattern := range []string{
-			shims + "/*", "/sys/fs/cgroup/*/" + cgroups + "/cgroup.procs", "/sys/fs/cgroup/" + cgroups + "/cgroup.procs",
+			shims + "/*", marks + "/*", "/sys/fs/cgroup/*/" + cgroups + "/cgroup.procs", "/sys/fs/cgroup/" + cgroups + "/cgroup.procs",
 		} {
 			files, _ := filepath.Glob(pattern) // the only error is a bad pattern
 			left = append(left, files...)
