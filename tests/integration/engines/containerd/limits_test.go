@@ -171,6 +171,9 @@ func TestOutOfMemoryOfARemovedCgroup(t *testing.T) {
 		// The signal is sent until the program listens to it.
 		endUnseen := func(id string, signal func(unix.Signal), sig unix.Signal) {
 			shims := Shims()
+			if len(shims) == 0 {
+				t.Fatal("there is no shim")
+			}
 			for _, pid := range shims {
 				stop(t, pid)
 			}
