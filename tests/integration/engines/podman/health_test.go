@@ -55,7 +55,7 @@ func (e *engine) withUnits(args ...string) *exec.Cmd {
 func TestHealthcheckByTimer(t *testing.T) {
 	needsSystemd(t)
 	forEachUser(t, func(e *engine) {
-		run := `run -d --network none --health-cmd 'test -e /ok' --health-interval 1s --health-retries 1 img sh -c 'touch /ok; exec sleep 1000'`
+		run := `run -d --network none --health-cmd 'test -e /ok' --health-interval 2s --health-retries 1 img sh -c 'touch /ok; exec sleep 1000'`
 		res := engines.Run(e.t, e.withUnits(engines.Words(run)...))
 		if res.Code != 0 {
 			e.t.Fatalf("exit %d: %s", res.Code, res.Stderr)
