@@ -54,6 +54,8 @@ type Config struct {
 	// namespace of its own and a writable cgroup mount.
 	OwnerUID *int
 	Facts    facts.Cgroup
+	// Dialing is what Dial returned, for a scope that is to be made soon; Join connects itself without it.
+	Dialing *Dialing
 	// Lenient turns limits that cannot be applied into warnings. It has an effect with Rootless only.
 	Lenient bool
 }
@@ -68,7 +70,7 @@ type Cgroup struct {
 	lenient  bool
 	givenUp  []string // controllers whose limits are not applied
 	warnings []string
-	dialing  *dialing // systemd, on cgroup v2
+	dialing  *Dialing // nil: Join connects to systemd itself
 }
 
 // Saved is what must be remembered of a cgroup to find it again. It is complete before Make, so that whatever Make has
@@ -98,7 +100,7 @@ func New(cfg Config) (*Cgroup, error) {
 	if cfg.Driver == "" {
 		cfg.Driver = Cgroupfs
 	}
-	c := &Cgroup{saved: Saved{Driver: cfg.Driver, Rootless: cfg.Rootless, Explicit: cfg.Path != ""}, owner: cfg.OwnerUID, lenient: cfg.Lenient && cfg.Rootless}
+	c := &Cgroup{saved: Saved{Driver: cfg.Driver, Rootless: cfg.Rootless, Explicit: cfg.Path != ""}, owner: cfg.OwnerUID, lenient: cfg.Lenient && cfg.Rootless, dialing: cfg.Dialing}
 	switch cfg.Driver {
 	case Disabled:
 		return c, refuseLimits(cfg.Resources)

@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Make makes the cgroup, without its limits yet. With systemd it only starts to connect: a scope cannot be empty; see Join. With
-// Disabled there is nothing to do.
+// Make makes the cgroup, without its limits yet. A scope of systemd cannot be empty and is made by Join: here the kernel is prepared for
+// that. With Disabled there is nothing to do.
 func (c *Cgroup) Make() error {
 	switch {
 	case c.saved.Driver == Cgroupfs:
 		return c.make()
 	case c.saved.Driver == Systemd && c.saved.Version == 2:
-		c.dialAhead()
+		go announceMove(mountpoint)
 	}
 	return nil
 }

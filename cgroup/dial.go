@@ -1,17 +1,14 @@
 package cgroup
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/hex"
 	"fmt"
-	"net"
 	"os"
 	"strconv"
 	"time"
 
 	"github.com/godbus/dbus/v5"
+	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/systemd"
 )
 
@@ -29,65 +26,84 @@ type unitManager struct {
 	direct  bool // without a bus
 }
 
-// dialing is a connection that is being made.
-type dialing struct {
+// Dialing is a connection to systemd that is being made. A nil Dialing is none.
+type Dialing struct {
 	done    chan struct{}
 	manager *unitManager
 	err     error
 }
 
-// dialAhead starts to connect to systemd, for dialed: what that takes goes by while init is made.
-func (c *Cgroup) dialAhead() {
-	d := &dialing{done: make(chan struct{})}
+// Dial begins to connect to the systemd that is going to make a scope, for Config.Dialing: what that takes goes by while the container
+// is prepared. It is nil where nothing is to be asked for: with other drivers, and on cgroup v1. HangUp must follow.
+func Dial(driver Driver, rootless bool) *Dialing {
+	if driver != Systemd || !cgroups.IsCgroup2UnifiedMode() {
+		return nil
+	}
+	connect := dialer(rootless)
+	d := &Dialing{done: make(chan struct{})}
 	go func() {
 		defer close(d.done)
-		d.manager, d.err = dialManager(c.saved.Rootless)
+		d.manager, d.err = connect()
 	}()
-	c.dialing = d
+	return d
 }
 
-// dialed connects to systemd, or takes the connection that dialAhead began.
-func (c *Cgroup) dialed() (*unitManager, error) {
-	d := c.dialing
-	if d == nil {
-		return dialManager(c.saved.Rootless)
-	}
-	c.dialing = nil
+// connected waits for the connection, which stays that of the Dialing.
+func (d *Dialing) connected() (*unitManager, error) {
 	<-d.done
 	return d.manager, d.err
 }
 
-// HangUp ends a connection that Make began and Join did not need. It must come last.
-func (c *Cgroup) HangUp() {
-	if c.dialing == nil {
+// HangUp ends the connection. It comes last, behind the container's start: systemd has to do for it, which the container would wait for. It
+// does not wait for a systemd that has not answered yet.
+func (d *Dialing) HangUp() {
+	if d == nil {
 		return
 	}
-	if m, err := c.dialed(); err == nil {
-		m.close()
-	}
+	go func() {
+		if m, err := d.connected(); err == nil {
+			m.close()
+		}
+	}()
 }
 
-// dialManager connects to systemd within connectPatience. Root talks to systemd itself, unless DBUS_SYSTEM_BUS_ADDRESS names a bus.
-func dialManager(user bool) (*unitManager, error) {
+// dialManager connects to systemd within connectPatience.
+func dialManager(user bool) (*unitManager, error) { return dialer(user)() }
+
+// dialer returns what connects to systemd. Root talks to systemd itself, unless DBUS_SYSTEM_BUS_ADDRESS names a bus; there the first word
+// is said already, so that systemd is at work before connect is called.
+func dialer(user bool) (connect func() (*unitManager, error)) {
 	address := os.Getenv("DBUS_SYSTEM_BUS_ADDRESS")
 	uid := os.Getuid()
-	var err error
 	switch {
 	case user:
-		if address, err = systemd.DetectUserDbusSessionBusAddress(); err == nil {
-			uid, err = systemd.DetectUID()
-		}
+		return dialUser
 	case address == "" && uid == 0:
-		if conn, err := net.Dial("unix", privateSocket); err == nil {
-			return boundedConnect(privateSocket, func(m *unitManager, ctx context.Context) error { return m.connectDirectly(ctx, conn) })
+		if conn, err := greet(); err == nil {
+			return func() (*unitManager, error) {
+				return boundedConnect(privateSocket, func(m *unitManager, ctx context.Context) error { return m.connectDirectly(ctx, conn) })
+			}
 		}
 		fallthrough // as where root may not see systemd's directory
 	case address == "":
 		address = systemBus
 	}
+	return func() (*unitManager, error) { return dialBus(address, uid) }
+}
+
+func dialUser() (*unitManager, error) {
+	address, err := systemd.DetectUserDbusSessionBusAddress()
 	if err != nil {
 		return nil, fmt.Errorf("connecting to systemd: %w", err)
 	}
+	uid, err := systemd.DetectUID()
+	if err != nil {
+		return nil, fmt.Errorf("connecting to systemd: %w", err)
+	}
+	return dialBus(address, uid)
+}
+
+func dialBus(address string, uid int) (*unitManager, error) {
 	return boundedConnect(address, func(m *unitManager, ctx context.Context) error { return m.connect(ctx, address, uid) })
 }
 
@@ -122,10 +138,9 @@ func (m *unitManager) connect(ctx context.Context, address string, uid int) (err
 }
 
 // connectDirectly makes a connection over privateSocket one that speaks D-Bus. There is nobody to say hello to.
-func (m *unitManager) connectDirectly(ctx context.Context, conn net.Conn) (err error) {
+func (m *unitManager) connectDirectly(ctx context.Context, conn *hastyConn) (err error) {
 	m.direct = true
-	hasty := &hastyConn{Conn: conn, reader: bufio.NewReader(conn)}
-	if m.conn, err = dbus.NewConn(hasty, dbus.WithContext(ctx)); err != nil {
+	if m.conn, err = dbus.NewConn(conn, dbus.WithContext(ctx)); err != nil {
 		return err
 	}
 	return m.conn.Auth([]dbus.Auth{dbus.AuthExternal("0")})
@@ -147,47 +162,4 @@ func (m *unitManager) close() {
 	if m.conn != nil {
 		_ = m.conn.Close()
 	}
-}
-
-// hastyConn says all that a client says in the handshake of D-Bus at once, as systemd's own clients do, and takes one answer, where godbus
-// would wait for three.
-type hastyConn struct {
-	net.Conn
-	reader *bufio.Reader
-	asked  bool // what is to be said is said
-	begun  bool // messages follow
-	answer []byte
-}
-
-// Write swallows what godbus says in the handshake.
-func (h *hastyConn) Write(p []byte) (int, error) {
-	if h.begun {
-		return h.Conn.Write(p)
-	}
-	var err error
-	if !h.asked {
-		h.asked = true
-		// godbus asks which ways there are to authenticate before it takes one.
-		h.answer = []byte("REJECTED EXTERNAL\r\n")
-		_, err = fmt.Fprintf(h.Conn, "\x00AUTH EXTERNAL %s\r\nBEGIN\r\n", hex.EncodeToString([]byte("0")))
-	}
-	h.begun = bytes.Equal(p, []byte("BEGIN\r\n"))
-	return len(p), err
-}
-
-// Read hands out one line of the handshake at a time: godbus would lose what it reads behind it.
-func (h *hastyConn) Read(p []byte) (int, error) {
-	if h.begun {
-		return h.reader.Read(p)
-	}
-	if len(h.answer) == 0 {
-		line, err := h.reader.ReadSlice('\n')
-		if err != nil {
-			return 0, err
-		}
-		h.answer = line
-	}
-	n := copy(p, h.answer)
-	h.answer = h.answer[n:]
-	return n, nil
 }

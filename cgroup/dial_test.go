@@ -8,13 +8,15 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/godbus/dbus/v5"
 )
 
-// fakeSystemd answers one connection: the handshake with one line and a signal in the same breath, and every call with a path.
-func fakeSystemd(t *testing.T) (socket string) {
+// fakeSystemd answers one connection: the handshake with one line and a signal in the same breath, and every call with a path, between
+// signals that nobody waits for, and the end of a job.
+func fakeSystemd(t *testing.T, result string) (socket string) {
 	t.Helper()
 	socket = filepath.Join(t.TempDir(), "private")
 	listener, err := net.Listen("unix", socket)
@@ -37,10 +39,7 @@ func fakeSystemd(t *testing.T) (socket string) {
 		}
 		var out bytes.Buffer
 		out.WriteString("OK 0123456789abcdef0123456789abcdef\r\n")
-		send(t, &out, &dbus.Message{Type: dbus.TypeSignal, Headers: map[dbus.HeaderField]dbus.Variant{
-			dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath(systemdPath)), dbus.FieldInterface: dbus.MakeVariant("org.freedesktop.systemd1.Manager"),
-			dbus.FieldMember: dbus.MakeVariant("Reloading"),
-		}})
+		send(t, &out, signal("Reloading"))
 		_, _ = out.WriteTo(conn)
 		for {
 			call, err := dbus.DecodeMessage(in)
@@ -48,13 +47,24 @@ func fakeSystemd(t *testing.T) (socket string) {
 				return // hung up
 			}
 			path := dbus.ObjectPath("/unit")
+			send(t, &out, signal("UnitNew", strings.Repeat("longer than the buffer ", 1000)))
 			send(t, &out, &dbus.Message{Type: dbus.TypeMethodReply, Body: []any{path}, Headers: map[dbus.HeaderField]dbus.Variant{
 				dbus.FieldReplySerial: dbus.MakeVariant(call.Serial()), dbus.FieldSignature: dbus.MakeVariant(dbus.SignatureOf(path)),
 			}})
+			send(t, &out, signal("PropertiesChanged", "odd"))
+			send(t, &out, signal("JobRemoved", uint32(1), path, "x.scope", result))
 			_, _ = out.WriteTo(conn)
 		}
 	}()
 	return socket
+}
+
+// signal is one of systemd's manager.
+func signal(member string, body ...any) *dbus.Message {
+	return &dbus.Message{Type: dbus.TypeSignal, Body: body, Headers: map[dbus.HeaderField]dbus.Variant{
+		dbus.FieldPath: dbus.MakeVariant(dbus.ObjectPath(systemdPath)), dbus.FieldInterface: dbus.MakeVariant("org.freedesktop.systemd1.Manager"),
+		dbus.FieldMember: dbus.MakeVariant(member), dbus.FieldSignature: dbus.MakeVariant(dbus.SignatureOf(body...)),
+	}}
 }
 
 // send encodes a message. godbus numbers only those that a connection sends, and the number is at a fixed place (bytes 8 to 11).
@@ -68,22 +78,56 @@ func send(t *testing.T, w io.Writer, m *dbus.Message) {
 	_, _ = text.WriteTo(w)
 }
 
-func TestRootTalksToSystemdItself(t *testing.T) {
+// dialFake connects to a fakeSystemd whose jobs end with result.
+func dialFake(t *testing.T, result string) *unitManager {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root: others talk to a bus")
 	}
 	t.Setenv("DBUS_SYSTEM_BUS_ADDRESS", "")
-	defer func(old string) { privateSocket = old }(privateSocket)
-	privateSocket = fakeSystemd(t)
+	old := privateSocket
+	t.Cleanup(func() { privateSocket = old })
+	privateSocket = fakeSystemd(t, result)
 	m, err := dialManager(false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer m.close()
+	t.Cleanup(m.close)
+	return m
+}
+
+func TestRootTalksToSystemdItself(t *testing.T) {
+	m := dialFake(t, "done")
 	for range 2 {
 		var path dbus.ObjectPath
 		if err := m.call("GetUnit", "x.scope").Store(&path); err != nil || path != "/unit" {
 			t.Errorf("the answer is %q, %v", path, err)
 		}
+	}
+}
+
+func TestJobIsOverWhenSystemdSaysSo(t *testing.T) {
+	m := dialFake(t, "done")
+	for range 2 {
+		if err := m.job("StopUnit", "x.scope", "replace"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestFailedJobIsAnError(t *testing.T) {
+	err := dialFake(t, "failed").job("StartTransientUnit", "x.scope")
+	if err == nil || !strings.Contains(err.Error(), `its job ended with "failed"`) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestOnlySignalsThatAreWaitedForAreDecoded(t *testing.T) {
+	m := dialFake(t, "done")
+	if err := m.call("GetUnit", "x.scope").Err; err != nil {
+		t.Fatal(err)
+	}
+	if got := <-m.signals; got.Name != "org.freedesktop.systemd1.Manager.JobRemoved" {
+		t.Errorf("the first signal is %s", got.Name)
 	}
 }

@@ -31,7 +31,7 @@ func (r *Runtime) Run(id string, o CreateOptions) (*Container, *Process, error) 
 
 // Explain compiles the plan of Create and touches nothing.
 func (r *Runtime) Explain(id string, o CreateOptions) (*plan.Plan, error) {
-	d, err := r.draft(id, o, true)
+	d, err := r.draft(id, o, true, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +47,7 @@ type draft struct {
 	id      string
 	options CreateOptions
 	wait    bool
+	systemd *cgroup.Dialing // nil for explain and without systemd
 	bundle  string
 	rootfs  string
 	spec    *specs.Spec
@@ -69,11 +70,11 @@ func (o CreateOptions) configPath(bundle string) string {
 }
 
 // draft loads and checks the bundle and probes the machine.
-func (r *Runtime) draft(id string, o CreateOptions, wait bool) (*draft, error) {
+func (r *Runtime) draft(id string, o CreateOptions, wait bool, systemd *cgroup.Dialing) (*draft, error) {
 	if err := validateID(id); err != nil {
 		return nil, err
 	}
-	d := &draft{runtime: r, id: id, options: o, wait: wait}
+	d := &draft{runtime: r, id: id, options: o, wait: wait, systemd: systemd}
 	var err error
 	if d.bundle, err = filepath.Abs(o.Bundle); err != nil {
 		return nil, fmt.Errorf("resolving --bundle: %w", err)
@@ -107,6 +108,7 @@ func (d *draft) prepare() error {
 	}
 	cfg := d.runtime.cgroupConfig(d.id, d.spec, found.Cgroup)
 	cfg.Lenient = d.options.LenientLimits
+	cfg.Dialing = d.systemd
 	d.cgroup, err = cgroup.New(cfg)
 	if err != nil {
 		return err
@@ -204,12 +206,15 @@ func (r *Runtime) launch(id string, o CreateOptions, wait bool) (*Container, *Pr
 		return nil, nil, err
 	}
 	defer l.discard()
+	// Behind launchStage, which has found out which of the caller's descriptors are preserved: a new one must not be taken for them.
+	systemd := cgroup.Dial(cgroup.Driver(r.opts.CgroupManager), r.rootless())
+	defer systemd.HangUp()
 	if o.Prepare != nil {
 		if err := o.Prepare(); err != nil {
 			return nil, nil, err
 		}
 	}
-	d, err := r.draft(id, o, wait)
+	d, err := r.draft(id, o, wait, systemd)
 	if err != nil {
 		if r.exists(id) { // made meanwhile: what is wrong with the draft is that container's cgroup
 			err = ErrExist

@@ -388,9 +388,6 @@ func (p *performer) close() {
 		p.stage.Close()
 		p.stage.Reap()
 	}
-	if p.cgroup != nil {
-		p.cgroup.HangUp()
-	}
 }
 
 // kill ends a process that was made but must not live, and reaps it.
