@@ -1,7 +1,7 @@
 // Command zbox runs OCI containers, and sandboxes that a small JSON file describes.
 //
-// Of the Go runtime's habits, these cost every start and serve only programs that run long: reading the own cgroup's CPU limit for
-// GOMAXPROCS, and watching it.
+// Of the Go runtime's habits, these cost every start and serve only programs that run long: heeding the own cgroup's CPU limit for
+// GOMAXPROCS, and watching it. See also the package sysmon.
 //
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
@@ -18,7 +18,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	_ "github.com/bxrne/zbox/fortify"
-	_ "github.com/bxrne/zbox/sysmon"
+	"github.com/bxrne/zbox/sysmon"
 )
 
 func main() {
@@ -28,6 +28,9 @@ func main() {
 // zbox runs one command line and returns the exit code. This is the only place that prints errors.
 func zbox(args []string, stdout, stderr io.Writer) int {
 	inv, err := takeApart(args)
+	if !slices.Contains(sequential, inv.command) {
+		sysmon.AllProcessors()
+	}
 	rep, logErr := newReport(inv, stderr)
 	if err == nil {
 		err = logErr
@@ -43,6 +46,9 @@ func zbox(args []string, stdout, stderr io.Writer) int {
 	}
 	return code
 }
+
+// sequential are the commands that do one thing after the other, and are not worth other processors.
+var sequential = []string{"delete", "kill", "start", "state"}
 
 // commands are all commands. Only the one that is asked for is built: building all of them costs every start.
 var commands = []struct {

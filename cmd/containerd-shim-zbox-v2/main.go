@@ -13,7 +13,7 @@ import (
 
 	_ "github.com/bxrne/zbox/fortify"
 	"github.com/bxrne/zbox/shim"
-	_ "github.com/bxrne/zbox/sysmon"
+	"github.com/bxrne/zbox/sysmon"
 )
 
 // Set by the linker.
@@ -23,6 +23,7 @@ var (
 )
 
 func main() {
+	sysmon.AllProcessors()
 	if err := shim.Main(shim.Build{Version: version, Commit: commit}, os.Args[1:], os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "containerd-shim-zbox-v2: %v\n", err)
 		os.Exit(1)
