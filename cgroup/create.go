@@ -12,16 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Make makes the cgroup, without its limits yet. A scope of systemd cannot be empty and is made by Join: here the kernel is prepared for
-// that. With Disabled there is nothing to do.
+// Make makes the cgroup, without its limits yet. With systemd it does nothing: a scope cannot be empty; see Join. With Disabled there is
+// nothing to do.
 func (c *Cgroup) Make() error {
-	switch {
-	case c.saved.Driver == Cgroupfs:
-		return c.make()
-	case c.saved.Driver == Systemd && c.saved.Version == 2:
-		go announceMove(mountpoint)
+	if c.saved.Driver != Cgroupfs {
+		return nil
 	}
-	return nil
+	return c.make()
 }
 
 // Limit applies the limits. It must come before anything in the cgroup that is not trusted.
@@ -93,13 +90,21 @@ func (c *Cgroup) limit(r *cgroups.Resources) error {
 		}
 		return nil
 	}
-	if len(r.Devices) > 0 {
-		err := keepMemlock(func() error { return c.manager.Set(&cgroups.Resources{Devices: r.Devices}) })
-		if err != nil {
-			return fmt.Errorf("linux.resources.devices: %w", err)
-		}
+	if err := c.limitDevices(r); err != nil {
+		return err
 	}
 	return c.limitParts(parts)
+}
+
+func (c *Cgroup) limitDevices(r *cgroups.Resources) error {
+	if len(r.Devices) == 0 {
+		return nil
+	}
+	err := keepMemlock(func() error { return c.manager.Set(&cgroups.Resources{Devices: r.Devices}) })
+	if err != nil {
+		return fmt.Errorf("linux.resources.devices: %w", err)
+	}
+	return nil
 }
 
 // limitParts applies the parts one by one.

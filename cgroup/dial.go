@@ -31,6 +31,7 @@ type Dialing struct {
 	done    chan struct{}
 	manager *unitManager
 	err     error
+	over    chan struct{} // the container is made, or will not be
 }
 
 // Dial begins to connect to the systemd that is going to make a scope, for Config.Dialing: what that takes goes by while the container
@@ -40,7 +41,7 @@ func Dial(driver Driver, rootless bool) *Dialing {
 		return nil
 	}
 	connect := dialer(rootless)
-	d := &Dialing{done: make(chan struct{})}
+	d := &Dialing{done: make(chan struct{}), over: make(chan struct{})}
 	go func() {
 		defer close(d.done)
 		d.manager, d.err = connect()
@@ -60,6 +61,7 @@ func (d *Dialing) HangUp() {
 	if d == nil {
 		return
 	}
+	close(d.over)
 	go func() {
 		if m, err := d.connected(); err == nil {
 			m.close()

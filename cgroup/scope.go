@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"os"
 	"strings"
 	"time"
 
@@ -12,7 +12,6 @@ import (
 	"github.com/godbus/dbus/v5"
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/fs2"
-	"golang.org/x/sys/unix"
 )
 
 // On cgroup v2 zbox talks to systemd itself: over one connection, with a bound for each request, and with all limits in the one
@@ -33,10 +32,18 @@ func (m *unitManager) call(method string, args ...any) *dbus.Call {
 
 // job makes a request that starts a job, and waits for its end.
 func (m *unitManager) job(method string, args ...any) error {
+	return m.jobUntil(func() bool { return false }, method, args...)
+}
+
+// jobUntil is job for somebody who may see sooner that the job will be done.
+func (m *unitManager) jobUntil(seen func() bool, method string, args ...any) error {
 	m.subscribe()
 	var path dbus.ObjectPath
 	if err := m.call(method, args...).Store(&path); err != nil {
 		return err
+	}
+	if seen() {
+		return nil
 	}
 	timer := time.NewTimer(jobPatience)
 	defer timer.Stop()
@@ -71,11 +78,13 @@ type auxiliary struct {
 	Properties []systemdDbus.Property
 }
 
-// start starts the scope. A failed unit of the same name, which somebody left, makes way, and one whose cgroup is gone has a moment
-// to be forgotten.
-func (m *unitManager) start(unit string, properties []systemdDbus.Property) error {
+// start starts the scope, and waits until its job has ended, or begins has seen that it will. A failed unit of the same name, which
+// somebody left, makes way, and one whose cgroup is gone has a moment to be forgotten.
+func (m *unitManager) start(unit string, properties []systemdDbus.Property, begins func() bool) error {
 	const moment = time.Second
-	start := func() error { return m.job("StartTransientUnit", unit, "replace", properties, []auxiliary{}) }
+	start := func() error {
+		return m.jobUntil(begins, "StartTransientUnit", unit, "replace", properties, []auxiliary{})
+	}
 	err := start()
 	for end := time.Now().Add(moment); isBusError(err, "UnitExists") && time.Now().Before(end); err = start() {
 		m.call("ResetFailedUnit", unit)
@@ -193,10 +202,11 @@ func (c *Cgroup) startUnified(pid int) error {
 		return err
 	}
 	defer hangUp()
-	if err := m.start(c.saved.unit(), props); err != nil {
+	left := *c.config.Resources
+	if err := m.start(c.saved.unit(), props, func() bool { return c.begins(&left) }); err != nil {
 		return err
 	}
-	if err = c.limitUnified(c.config.Resources); err == nil {
+	if err = c.limitUnified(&left); err == nil {
 		err = c.delegate()
 	}
 	if err != nil {
@@ -205,6 +215,45 @@ func (c *Cgroup) startUnified(pid int) error {
 		_ = m.stop(c.saved.unit()) // err is what went wrong first
 	}
 	return err
+}
+
+// begins watches the scope begin, and reports whether its process is in the cgroup. To move it there is the last that systemd does before a scope is
+// running; the properties are applied by then (scope_start in src/core/scope.c), and the end of the job is told later. As soon as the cgroup is
+// there, it takes the device rules out of the limits that are left, and sets them: that takes about as long as systemd needs to go on. What
+// goes wrong is left to limitUnified, and to systemd.
+func (c *Cgroup) begins(left *cgroups.Resources) bool {
+	dir := c.saved.Paths[""]
+	if !eventually(func() bool { return exists(dir) }) {
+		return false
+	}
+	// Properties that somebody gave the unit may have device rules of systemd's own, which have to be there before, to be replaced.
+	if len(c.config.SystemdProps) == 0 && c.limitDevices(left) == nil {
+		left.Devices = nil
+	}
+	return eventually(func() bool { return populated(dir) })
+}
+
+// populated reports whether there is a process in the cgroup.
+func populated(dir string) bool {
+	f, err := cgroups.OpenFile(dir, "cgroup.events", os.O_RDONLY)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	n, err := readKey(f, "populated")
+	return err == nil && n > 0
+}
+
+// eventually waits a moment for what systemd is about to do. It looks again and again: to close an inotify(7) instance takes the kernel 10 ms.
+func eventually(happened func() bool) bool {
+	const moment, pause = 100 * time.Millisecond, time.Millisecond
+	for end := time.Now().Add(moment); !happened(); {
+		if time.Now().After(end) {
+			return false
+		}
+		time.Sleep(pause) //nolint:forbidigo // see above
+	}
+	return true
 }
 
 // limitUnified writes the limits to the cgroup's files: systemd has no property for some, and ignores others whose controller it
@@ -260,38 +309,11 @@ func (c *Cgroup) checkUse(r *cgroups.Resources) error {
 	return nil
 }
 
-// vanishes reports whether the cgroup is gone, and waits for that a moment: the kernel tells systemd of the end of a scope's last process,
-// which has just happened most of the time, and to be there when systemd acts takes less than to ask it.
-func vanishes(dir string) bool {
-	const moment = 100 * time.Millisecond
-	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC)
-	if err != nil {
-		return !exists(dir)
-	}
-	defer unix.Close(fd)
-	if _, err := unix.InotifyAddWatch(fd, filepath.Dir(dir), unix.IN_DELETE|unix.IN_DELETE_SELF); err != nil {
-		return !exists(dir)
-	}
-	events := make([]byte, 4096)
-	for end := time.Now().Add(moment); exists(dir); {
-		left := time.Until(end).Milliseconds()
-		if left <= 0 {
-			return false
-		}
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(left))
-		if n > 0 {
-			_, _ = unix.Read(fd, events) // something else went away, or the cgroup did
-		} else if err != unix.EINTR {
-			return !exists(dir)
-		}
-	}
-	return true
-}
-
 // stopUnified stops the unit and removes the cgroups below it that are left. Without its cgroup there is no unit any more, or none
-// yet: none is started without a living process.
+// yet: none is started without a living process. The kernel tells systemd of the end of a scope's last process, which has just happened
+// most of the time, and to wait until systemd has acted takes less than to ask it.
 func (c *Cgroup) stopUnified() error {
-	if vanishes(c.saved.Paths[""]) {
+	if eventually(func() bool { return !exists(c.saved.Paths[""]) }) {
 		return nil
 	}
 	m, err := dialManager(c.saved.Rootless)

@@ -113,6 +113,7 @@ func (d *draft) prepare() error {
 	if err != nil {
 		return err
 	}
+	d.systemd.Announce()
 	d.warnOfCgroup()
 	listen, names := listenFDs()
 	d.request = compile.Request{
