@@ -388,6 +388,45 @@ func TestLimitsAreWrittenAtCreateAndAtUpdateOrRefused(t *testing.T) {
 	}
 }
 
+func TestRdmaLimitsAreWrittenAtCreateAndAtUpdate(t *testing.T) {
+	NeedsAllOfVersion2(t)
+	device := rdmaDevice(t)
+	limits := func(l specs.LinuxRdma) specs.LinuxResources {
+		return specs.LinuxResources{Rdma: map[string]specs.LinuxRdma{device: l}}
+	}
+	r := New(t)
+	c := r.Start(NewBundle(t, Sleep, withResources(limits(specs.LinuxRdma{HcaHandles: pointer(uint32(3)), HcaObjects: pointer(uint32(10000))}))))
+	c.wantLimit("create", "rdma.max", device+" hca_handle=3 hca_object=10000")
+	c.update(limits(specs.LinuxRdma{HcaHandles: pointer(uint32(5))}))
+	c.wantLimit("update", "rdma.max", device+" hca_handle=5 hca_object=10000")
+}
+
+// rdmaDevice makes a device for RDMA, in software, where the kernel has such: Debian's for virtual machines has none.
+func rdmaDevice(t *testing.T) string {
+	t.Helper()
+	const device, link = "zboxrxe", "zboxrdma"
+	if out, err := exec.Command("modprobe", "rdma_rxe").CombinedOutput(); err != nil {
+		t.Skipf("this kernel has no RDMA device in software: modprobe rdma_rxe: %v: %s", err, out)
+	}
+	for _, args := range [][]string{
+		{"ip", "link", "add", link, "type", "dummy"},
+		{"ip", "link", "set", link, "up"},
+		{"rdma", "link", "add", device, "type", "rxe", "netdev", link},
+	} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", strings.Join(args, " "), err, out)
+		}
+		if args[2] == "add" {
+			t.Cleanup(func() {
+				if out, err := exec.Command(args[0], "link", "delete", args[3]).CombinedOutput(); err != nil {
+					t.Errorf("deleting %s: %v: %s", args[3], err, out)
+				}
+			})
+		}
+	}
+	return device
+}
+
 // Without bfq's own weights there are those of the io controller (1 to 10000).
 func TestBlockIOWeightWithoutBFQ(t *testing.T) {
 	NeedsAllOfVersion2(t)
