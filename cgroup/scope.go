@@ -179,29 +179,21 @@ func (c *Cgroup) scopeProperties(pid int) ([]systemdDbus.Property, error) {
 	return append(append(props, limits...), c.config.SystemdProps...), nil
 }
 
-// systemd is the connection that was begun before, or one of its own.
-func (c *Cgroup) systemd() (m *unitManager, hangUp func(), err error) {
-	if c.dialing != nil {
-		m, err = c.dialing.connected()
-		return m, func() {}, err
-	}
-	if m, err = dialManager(c.saved.Rootless); err != nil {
-		return nil, nil, err
-	}
-	return m, m.close, nil
-}
-
 // startUnified starts the transient unit with the process and its limits, then applies the limits that systemd has no property for.
 func (c *Cgroup) startUnified(pid int) error {
 	props, err := c.scopeProperties(pid)
 	if err != nil {
 		return err
 	}
-	m, hangUp, err := c.systemd()
+	connection := c.dialing
+	if connection == nil {
+		connection = Dial(c.saved.Driver, c.saved.Rootless)
+		defer connection.HangUp()
+	}
+	m, err := connection.connected()
 	if err != nil {
 		return err
 	}
-	defer hangUp()
 	left := *c.config.Resources
 	if err := m.start(c.saved.unit(), props, func() bool { return c.begins(&left) }); err != nil {
 		return err

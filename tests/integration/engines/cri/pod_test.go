@@ -120,8 +120,7 @@ func forEachHandler(t *testing.T, change func(*cri.PodSandboxConfig), test func(
 				t.Fatal(err)
 			}
 			t.Cleanup(func() {
-				engines.Eventually(t, "the pod has stopped", func() bool { return stop(t, ran.PodSandboxId) })
-				engines.Eventually(t, "the pod is removed", func() bool { return remove(t, ran.PodSandboxId) })
+				removePod(t, ran.PodSandboxId)
 			})
 			test(t, &pod{t, ran.PodSandboxId, config})
 		})
@@ -146,32 +145,35 @@ func podConfig(t *testing.T, handler string, changes ...func(*cri.PodSandboxConf
 	return config
 }
 
-// stop stops a pod, or reports false where the kubelet has to try again: a containerd 1.6 that is told of a container's exit deletes it and
-// closes the connection, on which the shim may be about to answer the kill. The stock shim hardly ever loses that race, that of zbox does.
-func stop(t *testing.T, id string) bool {
-	_, err := service.StopPodSandbox(context.Background(), &cri.StopPodSandboxRequest{PodSandboxId: id})
-	if err != nil && strings.Contains(err.Error(), "ttrpc: closed") {
-		t.Logf("stopping the pod again: %v", err)
-		return false
-	}
-	if err != nil {
-		t.Error(err)
-	}
-	return true
+// removePod stops and removes a pod, and tries again where the kubelet has to.
+//
+// A containerd 1.6 that is told of a container's exit deletes it and closes the connection, on which the shim may be about to answer the kill.
+// The stock shim hardly ever loses that race, that of zbox does. And it deletes the task of a container that has ended before it writes that
+// down, and takes one whose task is gone for stopped, but not for removable.
+func removePod(t *testing.T, id string) {
+	until(t, "stopped", "ttrpc: closed", func() error {
+		_, err := service.StopPodSandbox(context.Background(), &cri.StopPodSandboxRequest{PodSandboxId: id})
+		return err
+	})
+	until(t, "removed", "container is still running, to stop first", func() error {
+		_, err := service.RemovePodSandbox(context.Background(), &cri.RemovePodSandboxRequest{PodSandboxId: id})
+		return err
+	})
 }
 
-// remove removes the pod, or reports false where the kubelet has to try again: containerd 1.6 deletes the task of a container that has ended
-// before it writes that down, and takes one whose task is gone for stopped, but not for removable.
-func remove(t *testing.T, id string) bool {
-	_, err := service.RemovePodSandbox(context.Background(), &cri.RemovePodSandboxRequest{PodSandboxId: id})
-	if err != nil && strings.Contains(err.Error(), "container is still running, to stop first") {
-		t.Logf("removing the pod again: %v", err)
-		return false
-	}
-	if err != nil {
-		t.Error(err)
-	}
-	return true
+// until makes a request about a pod again as long as it fails with a passing reason.
+func until(t *testing.T, done, passing string, request func() error) {
+	engines.Eventually(t, "the pod is "+done, func() bool {
+		err := request()
+		if err != nil && strings.Contains(err.Error(), passing) {
+			t.Logf("the pod is not %s yet: %v", done, err)
+			return false
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		return true
+	})
 }
 
 // start starts a container of the pod and returns its id.

@@ -110,7 +110,6 @@ func removePods(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, pod := range list.Items {
-		engines.Eventually(t, "the pod has stopped", func() bool { return stop(t, pod.Id) })
-		engines.Eventually(t, "the pod is removed", func() bool { return remove(t, pod.Id) })
+		removePod(t, pod.Id)
 	}
 }
