@@ -326,14 +326,3 @@ func TestEveryFlagIsExplained(t *testing.T) {
 		}
 	}
 }
-
-func TestCheckpointSaysThatItCannot(t *testing.T) {
-	for _, name := range []string{"checkpoint", "restore"} {
-		var errs bytes.Buffer
-		code := zbox([]string{name, "web"}, io.Discard, &errs)
-		want := "zbox: " + name + " web: zbox cannot checkpoint and restore containers yet\n"
-		if code != 1 || errs.String() != want {
-			t.Errorf("%s: got %d %q, want 1 %q", name, code, errs.String(), want)
-		}
-	}
-}

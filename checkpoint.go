@@ -2,70 +2,93 @@ package main
 
 import (
 	"errors"
+	"os"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/bxrne/zbox/libzbox"
 )
 
-// errNoCheckpoint is the answer of both commands until zbox drives CRIU. Their flags exist: engines probe for them (podman reads
-// the answer to `restore --lsm-mount-context` without a value).
-var errNoCheckpoint = errors.New("zbox cannot checkpoint and restore containers yet")
+// defaultImage is where runc keeps an image, too.
+const defaultImage = "checkpoint"
 
 func checkpointCommand() *cli.Command {
 	return &cli.Command{
-		Usage:     "save a running container (not available yet)",
-		ArgsUsage: "ID",
+		Usage:       "save a running container to an image, with CRIU, and delete it",
+		ArgsUsage:   "ID",
+		Description: "The container goes on with --leave-running or --pre-dump, and after an error. An image holds the memory of the container's processes.",
 		Flags: append(criuFlags(),
 			&cli.BoolFlag{Name: "leave-running", Usage: "let the container go on"},
-			&cli.StringFlag{Name: "parent-path", Usage: "save only what changed since the image in `DIR`"},
+			&cli.StringFlag{Name: "parent-path", Usage: "save only what changed since the image in `DIR`, which is relative to --image-path"},
 			&cli.BoolFlag{Name: "pre-dump", Usage: "save the memory only, and let the container go on"},
 			&cli.BoolFlag{Name: "tcp-skip-in-flight", Usage: "leave out connections that are being established"},
-			&cli.BoolFlag{Name: "link-remap", Usage: "remap unlinked files"},
-			&cli.StringFlag{Name: "status-fd", Usage: "report to descriptor `N` when lazy pages are ready"},
+			&cli.BoolFlag{Name: "link-remap", Usage: "save open files that were removed by linking them again"},
+			&cli.IntFlag{Name: "status-fd", Value: -1, Usage: "write a zero byte to descriptor `N` when lazy pages can be fetched"},
 			&cli.StringFlag{Name: "page-server", Usage: "send the memory to `ADDRESS:PORT`"},
 		),
-		Action: notYet,
-	}
-}
-
-func restoreCommand() *cli.Command {
-	return &cli.Command{
-		Usage:     "start a container from a saved image (not available yet)",
-		ArgsUsage: "ID",
-		Flags: append(criuFlags(),
-			bundleFlag(),
-			&cli.StringFlag{Name: "console-socket", Usage: "send the terminal's master to the unix socket `PATH`"},
-			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return as soon as the container runs"},
-			&cli.StringFlag{Name: "pid-file", Usage: "write the pid of the first process to `FILE`"},
-			&cli.BoolFlag{Name: "no-subreaper", Hidden: true},
-			&cli.BoolFlag{Name: "no-pivot", Usage: "use chroot(2) instead of pivot_root(2)"},
-			&cli.StringFlag{Name: "lsm-profile", Usage: "restore with the profile `TYPE:NAME`"},
-			&cli.StringFlag{Name: "lsm-mount-context", Usage: "restore mounts with the SELinux `CONTEXT`"},
-			&cli.BoolFlag{Name: "tcp-close", Usage: "close established connections"},
-		),
-		Action: notYet,
+		Action: func(c *cli.Context) error {
+			id, err := onlyID(c)
+			if err != nil {
+				return err
+			}
+			o, err := checkpointOptions(c)
+			if err != nil {
+				return err
+			}
+			rt, err := openRuntime(c)
+			if err != nil {
+				return err
+			}
+			container, err := rt.Load(id)
+			if err != nil {
+				return err
+			}
+			if err := container.Checkpoint(o); err != nil || o.LeaveRunning || o.PreDump {
+				return err
+			}
+			return rt.Delete(id, true)
+		},
 	}
 }
 
 // criuFlags are those that checkpoint and restore share.
 func criuFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "image-path", Usage: "`DIR` of the image"},
-		&cli.StringFlag{Name: "work-path", Usage: "`DIR` for logs"},
+		&cli.StringFlag{Name: "image-path", Value: defaultImage, Usage: "`DIR` of the image"},
+		&cli.StringFlag{Name: "work-path", Usage: "`DIR` of CRIU's log (default: that of the image)"},
 		&cli.BoolFlag{Name: "tcp-established", Usage: "allow established connections"},
 		&cli.BoolFlag{Name: "ext-unix-sk", Usage: "allow unix sockets to the outside"},
 		&cli.BoolFlag{Name: "shell-job", Usage: "allow a terminal from the outside"},
 		&cli.BoolFlag{Name: "file-locks", Usage: "keep file locks"},
-		&cli.StringFlag{Name: "manage-cgroups-mode", Usage: "`MODE` for cgroups: soft, full, strict or ignore"},
-		&cli.StringSliceFlag{Name: "empty-ns", Usage: "make the namespace `NS`, but do not restore what is in it"},
+		&cli.StringFlag{Name: "manage-cgroups-mode", Usage: "restore cgroups below the container's by `MODE`: soft, full, strict or ignore (default: soft)"},
+		&cli.StringSliceFlag{Name: "empty-ns", Usage: "make the namespace `NS` anew, but neither save nor restore what is in it"},
 		&cli.BoolFlag{Name: "auto-dedup", Usage: "remove memory pages that were replaced from the parent image"},
 		&cli.BoolFlag{Name: "lazy-pages", Usage: "hand over the memory on demand"},
-		&cli.StringFlag{Name: "network-lock", Usage: "lock the network with `METHOD`"},
+		&cli.StringFlag{Name: "network-lock", Usage: "keep connections still by `METHOD`: iptables, nftables or skip (default: iptables)"},
 	}
 }
 
-func notYet(c *cli.Context) error {
-	if _, err := onlyID(c); err != nil {
-		return err
+func criuOptions(c *cli.Context) libzbox.CriuOptions {
+	return libzbox.CriuOptions{
+		ImagePath: c.String("image-path"), WorkPath: c.String("work-path"), ManageCgroups: c.String("manage-cgroups-mode"),
+		EmptyNamespaces: c.StringSlice("empty-ns"), NetworkLock: c.String("network-lock"), TCPEstablished: c.Bool("tcp-established"),
+		ExternalUnixSockets: c.Bool("ext-unix-sk"), ShellJob: c.Bool("shell-job"), FileLocks: c.Bool("file-locks"),
+		AutoDedup: c.Bool("auto-dedup"), LazyPages: c.Bool("lazy-pages"),
 	}
-	return errNoCheckpoint
+}
+
+func checkpointOptions(c *cli.Context) (libzbox.CheckpointOptions, error) {
+	o := libzbox.CheckpointOptions{
+		CriuOptions: criuOptions(c), ParentPath: c.String("parent-path"), PreDump: c.Bool("pre-dump"), LeaveRunning: c.Bool("leave-running"),
+		TCPSkipInFlight: c.Bool("tcp-skip-in-flight"), LinkRemap: c.Bool("link-remap"), PageServer: c.String("page-server"),
+	}
+	if fd := c.Int("status-fd"); fd >= 0 {
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); err != nil || flags&unix.O_ACCMODE == unix.O_RDONLY {
+			return o, errors.New("--status-fd: this descriptor is not open for writing")
+		}
+		unix.CloseOnExec(fd)
+		o.Status = os.NewFile(uintptr(fd), "status-fd")
+	}
+	return o, nil
 }

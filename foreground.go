@@ -129,16 +129,23 @@ func waitExited(pid int) {
 
 // runForeground runs a container to its end. The exit status of its process is the error.
 func runForeground(rt *libzbox.Runtime, id string, o libzbox.CreateOptions, keep bool, rep *report) error {
+	return inForeground(id, keep, rep, func(meanwhile func()) (*libzbox.Container, *libzbox.Process, error) {
+		o.Meanwhile = meanwhile
+		return rt.Run(id, o)
+	})
+}
+
+// inForeground stays with a container to its end, and removes it then.
+func inForeground(id string, keep bool, rep *report, start func(meanwhile func()) (*libzbox.Container, *libzbox.Process, error)) error {
 	var container *libzbox.Container
 	status, err := attend(func(meanwhile func()) (p *libzbox.Process, err error) {
-		o.Meanwhile = meanwhile
-		container, p, err = rt.Run(id, o)
+		container, p, err = start(meanwhile)
 		return p, err
 	})
 	if container != nil && !keep {
 		// The container's own result matters more than a clean-up that went wrong.
 		if derr := container.Remove(); derr != nil {
-			rep.warn(fmt.Sprintf("run %s: deleting: %v", id, derr))
+			rep.warn(fmt.Sprintf("%s: deleting: %v", id, derr))
 		}
 	}
 	return ended(status, err)

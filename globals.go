@@ -27,6 +27,7 @@ func globalFlags() []cli.Flag {
 		&cli.StringFlag{Name: "rootless", Usage: "behave as for a user without privileges: `true|false|auto` (default: auto)"},
 		&cli.StringFlag{Name: "config", Aliases: []string{"c"}, Usage: "run the sandbox that the zbox configuration `FILE` describes; - is standard input"},
 		resultFlag(),
+		&cli.StringFlag{Name: "criu", Usage: "save and restore containers with the `PROGRAM` (default: criu)"},
 		&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print what zbox is built from"},
 	}
 }
@@ -62,7 +63,7 @@ func openAlone(c *cli.Context) (*libzbox.Runtime, error) {
 
 // runtimeOptions reads the global flags.
 func runtimeOptions(c *cli.Context) (libzbox.Options, error) {
-	o := libzbox.Options{CgroupManager: libzbox.Cgroupfs}
+	o := libzbox.Options{CgroupManager: libzbox.Cgroupfs, Criu: c.String("criu")}
 	if c.Bool("systemd-cgroup") {
 		o.CgroupManager = libzbox.Systemd
 	}

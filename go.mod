@@ -3,6 +3,7 @@ module github.com/bxrne/zbox
 go 1.26.0
 
 require (
+	github.com/checkpoint-restore/go-criu/v7 v7.2.0
 	github.com/containerd/cgroups/v3 v3.1.3
 	github.com/containerd/containerd v1.7.29
 	github.com/containerd/containerd/api v1.8.0

@@ -292,6 +292,12 @@ func (c *Container) bringUp(d *draft, l *launching) (*Process, error) {
 	if err := p.run(l); err != nil {
 		return nil, err
 	}
+	return p.made(d)
+}
+
+// made writes down that the container is there, and tells its caller.
+func (p *performer) made(d *draft) (*Process, error) {
+	c := p.container
 	d.warnOfCgroup()
 	c.j.Phase = phaseCreated
 	if !d.wait {

@@ -31,6 +31,8 @@ type Options struct {
 	// RunHook may run a hook of the runtime's namespaces without its program, if it knows what that would do; false leaves it to the
 	// program. It may be nil.
 	RunHook func(specs.Hook, specs.State) (ran bool, err error)
+	// Criu is the program of checkpoints, or its name in PATH; "" is criu.
+	Criu string
 	// Warn is called with one line for each thing that was asked for and is not done. It may be nil.
 	Warn func(line string)
 }

@@ -28,6 +28,7 @@ type performer struct {
 	pid     int
 	sockets sockets
 	created bool // the start barrier is reached
+	checked bool // checkRestored has agreed
 	// earlySync is the number of the sync step whose host steps are done before it is reached, earlyErr what went wrong with them.
 	earlySync int
 	earlyErr  error

@@ -22,11 +22,11 @@ func Features(found facts.Facts, version string) *features.Features {
 		Linux:         linuxFeatures(found),
 		Annotations: map[string]string{
 			// The key that engines ask for is runc's, whatever the runtime.
-			"org.opencontainers.runc.checkpoint.enabled": "false",
+			"org.opencontainers.runc.checkpoint.enabled": "true",
 			"io.github.bxrne.zbox.version":               version,
 		},
 		// A name with a dot at its end is a prefix: zbox honours keep_original_groups and mount_context_type of run.oci.
-		PotentiallyUnsafeConfigAnnotations: []string{"org.systemd.property.", "run.oci."},
+		PotentiallyUnsafeConfigAnnotations: []string{"org.criu.config", "org.systemd.property.", "run.oci."},
 	}
 }
 

@@ -20,7 +20,7 @@ func TestFeaturesHasWhatEnginesRead(t *testing.T) {
 	if !*f.Linux.MountExtensions.IDMap.Enabled || !slices.Contains(f.Linux.Namespaces, "user") {
 		t.Error("user namespaces would be off")
 	}
-	if got := f.Annotations["org.opencontainers.runc.checkpoint.enabled"]; got != "false" {
+	if got := f.Annotations["org.opencontainers.runc.checkpoint.enabled"]; got != "true" {
 		t.Errorf("checkpoint %q", got)
 	}
 	if len(f.Hooks) != 6 || len(f.Linux.Namespaces) != 8 || len(f.Linux.Seccomp.Actions) != 9 {

@@ -20,7 +20,7 @@ packages=(
 	busybox-static iproute2 nftables passt
 	runc crun hyperfine
 	podman conmon netavark slirp4netns catatonit iptables docker.io
-	buildah containerd containernetworking-plugins strace
+	buildah containerd containernetworking-plugins strace criu
 )
 # A machine with another Debian or Ubuntu release names a mirror of Debian in VM_MIRROR.
 # shellcheck disable=SC2016 # apt expands it

@@ -1,0 +1,159 @@
+package libzbox
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/bxrne/zbox/criu"
+	"github.com/bxrne/zbox/host"
+)
+
+// CriuOptions are those that checkpoint and restore share. See criu(8) for what they mean to CRIU.
+type CriuOptions struct {
+	ImagePath string // directory of the image
+	WorkPath  string // directory of CRIU's log; "" is ImagePath
+	// ManageCgroups is soft, full, strict or ignore; "" is soft.
+	ManageCgroups       string
+	EmptyNamespaces     []string // OCI names of namespaces that are made anew, but whose content is neither saved nor restored
+	NetworkLock         string   // iptables, nftables or skip; "" is iptables
+	TCPEstablished      bool
+	ExternalUnixSockets bool
+	ShellJob            bool
+	FileLocks           bool
+	AutoDedup           bool
+	LazyPages           bool
+}
+
+// The names of CRIU's logs, as runc has them: podman copies them from there.
+const (
+	dumpLog    = "dump.log"
+	restoreLog = "restore.log"
+)
+
+// criuConfigAnnotation names a file with settings for CRIU that win over those of the command line; "" is none.
+const criuConfigAnnotation = "org.criu.config"
+
+// request converts the options, and opens the directories of the image and the log; done closes them again.
+func (o *CriuOptions) request(log string, annotations map[string]string) (_ *criu.Options, done func(), _ error) {
+	r := &criu.Options{
+		LogFile: log, ConfigFile: criuConfigFile(annotations), ManageCgroups: o.ManageCgroups, NetworkLock: o.NetworkLock,
+		TCPEstablished: o.TCPEstablished, ExtUnixSk: o.ExternalUnixSockets, ShellJob: o.ShellJob, FileLocks: o.FileLocks,
+		AutoDedup: o.AutoDedup, LazyPages: o.LazyPages,
+	}
+	for _, name := range o.EmptyNamespaces {
+		kind, ok := namespaceTypes[name]
+		if !ok {
+			return nil, nil, fmt.Errorf("--empty-ns: there is no %q namespace", name)
+		}
+		r.EmptyNamespaces |= uint32(kind)
+	}
+	images, err := os.Open(o.ImagePath)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--image-path: %w", err)
+	}
+	r.ImagesDirFD = int(images.Fd())
+	if o.WorkPath == "" {
+		return r, func() { images.Close() }, nil
+	}
+	work, err := openMade(o.WorkPath)
+	if err != nil {
+		images.Close()
+		return nil, nil, fmt.Errorf("--work-path: %w", err)
+	}
+	r.WorkDirFD = int(work.Fd())
+	return r, func() { images.Close(); work.Close() }, nil
+}
+
+// openMade opens a directory, and makes it if it is missing. What comes into it holds the memory of processes: it is nobody else's.
+func openMade(path string) (*os.File, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, err
+	}
+	return os.Open(path)
+}
+
+// criuConfigFile is the file of the annotation, or else the first that there is of ours and runc's.
+func criuConfigFile(annotations map[string]string) string {
+	if file, ok := annotations[criuConfigAnnotation]; ok {
+		return file
+	}
+	for _, file := range []string{"/etc/criu/zbox.conf", "/etc/criu/runc.conf"} {
+		if unix.Access(file, unix.F_OK) == nil {
+			return file
+		}
+	}
+	return ""
+}
+
+// explain adds to an error of CRIU what its log says, and where it is.
+func (o *CriuOptions) explain(err error, log string) error {
+	var failure *criu.Error
+	if !errors.As(err, &failure) {
+		return err
+	}
+	dir := o.WorkPath
+	if dir == "" {
+		dir = o.ImagePath
+	}
+	path, _ := filepath.Abs(filepath.Join(dir, log))
+	if line := firstError(path); line != "" {
+		failure.Text = line
+	}
+	return fmt.Errorf("%w (%s has the whole story)", err, path)
+}
+
+// firstError is the first error in a log of CRIU, without its time: the others follow from it.
+func firstError(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	line := regexp.MustCompile(`^\([0-9.]+\) .*?Error \([^)]*\): (.*)`)
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if found := line.FindStringSubmatch(lines.Text()); found != nil {
+			return found[1]
+		}
+	}
+	return ""
+}
+
+// privileged: CRIU reads and writes what belongs to the kernel.
+func (r *Runtime) privileged() error {
+	found, err := host.Probe()
+	if err == nil && (found.EUID != 0 || found.InUserns) {
+		err = errors.New("checkpoints need the host's root: CRIU cannot save and restore rootless containers")
+	}
+	return err
+}
+
+// namespacePath is the path of the namespace of a type that the container joins; "" when it has a new one, or none of its own.
+func namespacePath(s *specs.Spec, kind specs.LinuxNamespaceType) string {
+	if s.Linux != nil {
+		for _, ns := range s.Linux.Namespaces {
+			if ns.Type == kind {
+				return ns.Path
+			}
+		}
+	}
+	return ""
+}
+
+// externalNamespaces are those that an image refers to by a name, if they are the container's by path: CRIU's keys for them are free, these
+// are runc's.
+var externalNamespaces = []struct {
+	kind specs.LinuxNamespaceType
+	file string // below /proc/PID/ns
+	key  string
+}{
+	{specs.NetworkNamespace, "net", "extRootNetNS"},
+	{specs.PIDNamespace, "pid", "extRootPidNS"},
+}

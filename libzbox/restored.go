@@ -1,0 +1,175 @@
+package libzbox
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/bxrne/zbox/plan"
+)
+
+// checkRestored compares what an image has made with what the configuration allows: an image holds credentials, and says which namespaces
+// are new, and it may come from elsewhere. CRIU has made everything by now, and lets no process run before the answer; it does not
+// undo anything any more either, so that what is wrong is killed here.
+func (p *performer) checkRestored() error {
+	err := p.compareRestored()
+	if err != nil {
+		p.killRestored()
+		return fmt.Errorf("the image was not restored, it asks for more than %s: %w", configFile, err)
+	}
+	p.checked = true
+	return nil
+}
+
+func (p *performer) killRestored() {
+	if p.cgroup.Exists() {
+		_ = p.cgroup.Kill() // destroy comes behind, and reports what it cannot do
+	}
+	_ = p.container.j.Init.killTree()
+}
+
+func (p *performer) compareRestored() error {
+	if err := p.checkJoined(); err != nil {
+		return err
+	}
+	limits := p.limitsOfPlan()
+	for _, process := range p.container.j.Init.tree() {
+		if err := p.checkNew(process.Pid); err != nil {
+			return err
+		}
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", process.Pid))
+		if err != nil || len(threads) == 0 {
+			return fmt.Errorf("process %d is gone", process.Pid)
+		}
+		for _, status := range threads {
+			if err := limits.check(status); err != nil {
+				return fmt.Errorf("process %d: %w", process.Pid, err)
+			}
+		}
+	}
+	return nil
+}
+
+// tree is the process with all its descendants.
+func (p processID) tree() []processID {
+	all := []processID{p}
+	for _, child := range p.children() {
+		all = append(all, child.tree()...)
+	}
+	return all
+}
+
+// checkNew: where the configuration has a new namespace, no process may be in zbox's own.
+func (p *performer) checkNew(pid int) error {
+	return p.eachNamespace(func(ns specs.LinuxNamespace, file string) error {
+		if ns.Path != "" {
+			return nil
+		}
+		same, err := sameNamespace("/proc/self/ns/"+file, fmt.Sprintf("/proc/%d/ns/%s", pid, file))
+		if err == nil && same {
+			err = fmt.Errorf("process %d is in the %s namespace of the host", pid, ns.Type)
+		}
+		return err
+	})
+}
+
+// checkJoined: init is in the namespaces that the configuration names.
+func (p *performer) checkJoined() error {
+	return p.eachNamespace(func(ns specs.LinuxNamespace, file string) error {
+		if ns.Path == "" {
+			return nil
+		}
+		same, err := sameNamespace(ns.Path, fmt.Sprintf("/proc/%d/ns/%s", p.pid, file))
+		if err == nil && !same {
+			err = fmt.Errorf("init is not in the %s namespace %s", ns.Type, ns.Path)
+		}
+		return err
+	})
+}
+
+func (p *performer) eachNamespace(do func(ns specs.LinuxNamespace, file string) error) error {
+	if p.spec.Linux == nil {
+		return nil
+	}
+	for _, ns := range p.spec.Linux.Namespaces {
+		if err := do(ns, namespaceFiles[string(ns.Type)]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sameNamespace(a, b string) (bool, error) {
+	var left, right unix.Stat_t
+	if err := unix.Stat(a, &left); err != nil {
+		return false, fmt.Errorf("looking at %s: %w", a, err)
+	}
+	if err := unix.Stat(b, &right); err != nil {
+		return false, fmt.Errorf("looking at %s: %w", b, err)
+	}
+	return left.Dev == right.Dev && left.Ino == right.Ino, nil
+}
+
+// processLimits are what no process of a container may exceed.
+type processLimits struct {
+	caps                uint64
+	noNewPrivs, seccomp bool
+}
+
+// limitsOfPlan are those that the plan gives a new init.
+func (p *performer) limitsOfPlan() processLimits {
+	l := processLimits{caps: ^uint64(0)}
+	for _, step := range p.plan.Steps {
+		switch s := step.(type) {
+		case *plan.Bounding:
+			l.caps = s.Keep
+		case *plan.NoNewPrivs:
+			l.noNewPrivs = true
+		case *plan.Seccomp:
+			l.seccomp = true
+		}
+	}
+	for _, step := range p.plan.Steps {
+		if s, ok := step.(*plan.Capset); ok {
+			l.caps |= s.Permitted
+		}
+	}
+	return l
+}
+
+// check reads the status file of a thread (proc_pid_status(5)).
+func (l processLimits) check(status string) error {
+	data, err := os.ReadFile(status)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(data)) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		value = strings.TrimSpace(value)
+		switch key {
+		case "CapPrm", "CapEff", "CapBnd", "CapAmb":
+			caps, err := strconv.ParseUint(value, 16, 64)
+			if err != nil {
+				return fmt.Errorf("%s: %s: %w", status, key, err)
+			}
+			if more := caps &^ l.caps; more != 0 {
+				return fmt.Errorf("it has capabilities that process.capabilities does not list (%s: %#x)", key, more)
+			}
+		case "NoNewPrivs":
+			if l.noNewPrivs && value != "1" {
+				return errors.New("it may gain privileges, which process.noNewPrivileges forbids")
+			}
+		case "Seccomp":
+			if l.seccomp && value != "2" {
+				return errors.New("it has no seccomp filter, which linux.seccomp asks for")
+			}
+		}
+	}
+	return nil
+}
