@@ -103,7 +103,7 @@ func (c *Container) dumpRequest(o *CheckpointOptions) (*criu.Options, func(), er
 	if err != nil {
 		return nil, nil, err
 	}
-	r, done, err := o.request(dumpLog, c.j.Annotations)
+	r, done, err := o.request(dumpLog, nil, c.j.Annotations)
 	if err != nil {
 		return nil, nil, err
 	}

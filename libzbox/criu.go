@@ -13,6 +13,7 @@ import (
 
 	"github.com/bxrne/zbox/criu"
 	"github.com/bxrne/zbox/host"
+	"github.com/bxrne/zbox/plan"
 )
 
 // CriuOptions are those that checkpoint and restore share. See criu(8) for what they mean to CRIU.
@@ -40,8 +41,9 @@ const (
 // criuConfigAnnotation names a file with settings for CRIU that win over those of the command line; "" is none.
 const criuConfigAnnotation = "org.criu.config"
 
-// request converts the options, and opens the directories of the image and the log; done closes them again.
-func (o *CriuOptions) request(log string, annotations map[string]string) (_ *criu.Options, done func(), _ error) {
+// request converts the options, and opens the directories of the image and the log; done closes them again. maps are those of the user
+// namespace that the image is read in, nil for none.
+func (o *CriuOptions) request(log string, maps *plan.MapIDs, annotations map[string]string) (_ *criu.Options, done func(), _ error) {
 	r := &criu.Options{
 		LogFile: log, ConfigFile: criuConfigFile(annotations), ManageCgroups: o.ManageCgroups, NetworkLock: o.NetworkLock,
 		TCPEstablished: o.TCPEstablished, ExtUnixSk: o.ExternalUnixSockets, ShellJob: o.ShellJob, FileLocks: o.FileLocks,
@@ -54,29 +56,63 @@ func (o *CriuOptions) request(log string, annotations map[string]string) (_ *cri
 		}
 		r.EmptyNamespaces |= uint32(kind)
 	}
-	images, err := os.Open(o.ImagePath)
+	images, err := o.openImage(maps)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--image-path: %w", err)
 	}
 	r.ImagesDirFD = int(images.Fd())
-	if o.WorkPath == "" {
-		return r, func() { images.Close() }, nil
+	dir := o.WorkPath
+	if dir == "" {
+		dir = o.ImagePath
 	}
-	work, err := openMade(o.WorkPath)
+	work, err := openMade(dir)
 	if err != nil {
 		images.Close()
-		return nil, nil, fmt.Errorf("--work-path: %w", err)
+		return nil, nil, fmt.Errorf("directory of CRIU's log: %w", err)
 	}
 	r.WorkDirFD = int(work.Fd())
 	return r, func() { images.Close(); work.Close() }, nil
 }
 
-// openMade opens a directory, and makes it if it is missing. What comes into it holds the memory of processes: it is nobody else's.
+// openImage opens the image's directory. Processes in a new user namespace read the image there, as its root: for them it is idmapped, so that
+// what root has written is theirs. Where the file system cannot do that, the image's own permissions decide.
+func (o *CriuOptions) openImage(maps *plan.MapIDs) (*os.File, error) {
+	images, err := os.Open(o.ImagePath)
+	if err != nil || maps == nil {
+		return images, err
+	}
+	mapped, err := OpenIDMapped([]string{o.ImagePath}, maps.UIDs, maps.GIDs)
+	if err != nil {
+		return images, nil
+	}
+	images.Close()
+	return mapped[0], nil
+}
+
+// openMade opens a directory that is written to, and makes it if it is missing. What comes into it holds the memory of processes, and CRIU
+// follows the links that it finds there: it is nobody else's.
 func openMade(path string) (*os.File, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, err
 	}
-	return os.Open(path)
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	err = unix.Fstat(int(dir.Fd()), &st)
+	switch {
+	case err != nil:
+	case st.Mode&0o022 != 0:
+		err = fmt.Errorf("others may write to %s (mode %04o): `chmod go-w` it, or choose another directory", path, st.Mode&0o7777)
+	case int(st.Uid) != os.Geteuid():
+		err = fmt.Errorf("%s belongs to uid %d, not to the caller", path, st.Uid)
+	}
+	if err != nil {
+		dir.Close()
+		return nil, err
+	}
+	return dir, nil
 }
 
 // criuConfigFile is the file of the annotation, or else the first that there is of ours and runc's.

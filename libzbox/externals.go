@@ -144,13 +144,13 @@ func ownMounts(p *plan.Plan, root *os.File) map[int]bool {
 
 // mountAt is the id of the mount whose root is at a path of the container, and whether that is a directory; 0 when nothing is mounted there.
 func mountAt(root *os.File, target string) (id int, directory bool) {
-	fd, err := unix.Openat2(int(root.Fd()), target, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
-	if err != nil {
+	f, err := inside(root, target)
+	if err != nil || f == nil {
 		return 0, false
 	}
-	defer unix.Close(fd)
+	defer f.Close()
 	var st unix.Statx_t
-	err = unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_TYPE|unix.STATX_MNT_ID, &st)
+	err = unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_TYPE|unix.STATX_MNT_ID, &st)
 	if err != nil || st.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
 		return 0, false
 	}

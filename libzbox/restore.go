@@ -148,7 +148,11 @@ func (p *performer) restrictThread() error {
 
 // restoreRequest is everything that CRIU is to know of the new container.
 func (p *performer) restoreRequest(s *criu.Session, d *draft, o *RestoreOptions) (*criu.Options, func(), error) {
-	r, done, err := o.request(restoreLog, d.spec.Annotations)
+	var maps *plan.MapIDs
+	if n := plan.First[*plan.MapIDs](d.plan); n > 0 {
+		maps = d.plan.Steps[n-1].(*plan.MapIDs)
+	}
+	r, done, err := o.request(restoreLog, maps, d.spec.Annotations)
 	if err != nil {
 		return nil, func() {}, err
 	}
@@ -220,7 +224,7 @@ func externalKey(kind specs.LinuxNamespaceType) string {
 
 // standardFilesOf puts criu's own stdio in place of what init had when it was saved. An image that lacks the names keeps to what is in it.
 func standardFilesOf(image string, fds []criu.InheritFD) ([]criu.InheritFD, error) {
-	data, err := os.ReadFile(filepath.Join(image, standardFilesName))
+	data, err := readNoFollow(filepath.Join(image, standardFilesName))
 	if errors.Is(err, os.ErrNotExist) {
 		return fds, nil
 	}
@@ -280,7 +284,7 @@ func (p *performer) restored(n criu.Notification) error {
 		}
 		return p.restoreHostSteps()
 	case "pre-resume":
-		return p.checkRestored()
+		return p.lastBeforeResume()
 	}
 	return nil
 }

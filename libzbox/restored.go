@@ -14,14 +14,17 @@ import (
 	"github.com/bxrne/zbox/plan"
 )
 
-// checkRestored compares what an image has made with what the configuration allows: an image holds credentials, and says which namespaces
-// are new, and it may come from elsewhere. CRIU has made everything by now, and lets no process run before the answer; it does not
-// undo anything any more either, so that what is wrong is killed here.
-func (p *performer) checkRestored() error {
-	err := p.compareRestored()
+// lastBeforeResume finishes what CRIU has restored, and compares it with what the configuration allows: an image holds credentials, and says
+// which namespaces are new and what is mounted, and it may come from elsewhere. CRIU lets no process run before the answer; it does not undo
+// anything any more either, so that what is wrong is killed here.
+func (p *performer) lastBeforeResume() error {
+	err := p.protectRoot()
+	if err == nil {
+		err = p.compareRestored()
+	}
 	if err != nil {
 		p.killRestored()
-		return fmt.Errorf("the image was not restored, it asks for more than %s: %w", configFile, err)
+		return err
 	}
 	p.checked = true
 	return nil
@@ -35,9 +38,20 @@ func (p *performer) killRestored() {
 }
 
 func (p *performer) compareRestored() error {
-	if err := p.checkJoined(); err != nil {
-		return err
+	err := p.checkJoined()
+	if err == nil {
+		err = p.checkProcesses()
 	}
+	if err == nil {
+		err = p.checkMounts()
+	}
+	if err != nil {
+		return fmt.Errorf("the image was not restored, it asks for more than %s: %w", configFile, err)
+	}
+	return nil
+}
+
+func (p *performer) checkProcesses() error {
 	limits := p.limitsOfPlan()
 	for _, process := range p.container.j.Init.tree() {
 		if err := p.checkNew(process.Pid); err != nil {

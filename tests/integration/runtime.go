@@ -110,6 +110,9 @@ func (r *Runtime) DoCommand(cmd *exec.Cmd) Result {
 	var files [2]*os.File
 	for i := range files {
 		f, err := os.CreateTemp(r.dir, "output-")
+		if err == nil {
+			err = f.Chmod(0o644) // as a shell makes it: CRIU wants a file in place of another to have the same mode
+		}
 		if err != nil {
 			r.t.Fatal(err)
 		}

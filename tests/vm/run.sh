@@ -49,7 +49,7 @@ run() {
 	SCRIPT
 	chmod +x "$work/run.sh"
 	if native; then
-		(cd "$work" && ./run.sh)
+		(cd "$work" && CRIU=optional ./run.sh)
 	else
 		./boot.sh "$image" "$work" "$limit"
 	fi
