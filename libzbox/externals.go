@@ -165,13 +165,14 @@ func mountsToRestore(all []external) ([]criu.ExternalMount, error) {
 	}
 	var out []criu.ExternalMount
 	for _, e := range all {
-		out = append(out, criu.ExternalMount{Key: e.name, Value: e.source})
-		if !e.recursive {
-			continue
-		}
+		// CRIU does not follow links: it would bind the link itself.
 		source, err := realPath(e.source)
 		if err != nil {
 			return nil, fmt.Errorf("%s: mount at %s: source: %w", configFile, e.target, err)
+		}
+		out = append(out, criu.ExternalMount{Key: e.name, Value: source})
+		if !e.recursive {
+			continue
 		}
 		for _, m := range mounts {
 			if rest, below := strings.CutPrefix(m.point, strings.TrimSuffix(source, "/")+"/"); below {
