@@ -248,5 +248,6 @@ func (s *service) deleteInit(c *container) error {
 		return statusError(err)
 	}
 	s.drop(c.id)
+	s.endIfForgotten(shutdownWithin)
 	return nil
 }

@@ -57,6 +57,7 @@ func newService(ctx context.Context, id string, unused shim.Publisher, shutdown 
 		return nil, err
 	}
 	s.trimmer = newTrimmer()
+	s.endIfForgotten(firstContainerWithin)
 	go s.reaper.serve()
 	go func() {
 		s.publisher.run(ctx)
