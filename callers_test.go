@@ -44,6 +44,7 @@ type understood struct {
 	ID      string
 	Root    string
 	Manager libzbox.CgroupManager
+	Criu    string
 	Create  libzbox.CreateOptions
 	Exec    libzbox.ExecOptions
 	Signal  unix.Signal
@@ -58,7 +59,7 @@ var savedProcess = &specs.Process{
 func understand(c *cli.Context) (understood, error) {
 	u := understood{ID: c.Args().First(), Root: c.String("root"), Args: c.Args().Tail()}
 	o, err := runtimeOptions(c)
-	u.Manager = o.CgroupManager
+	u.Manager, u.Criu = o.CgroupManager, o.Criu
 	if err != nil {
 		return u, err
 	}
@@ -157,6 +158,24 @@ func TestCallers(t *testing.T) {
 			"containerd restore",
 			"--root /r restore --image-path /i --work-path /w --detach --pid-file /p --no-pivot -no-subreaper --bundle /b web",
 			understood{ID: "web", Root: "/r", Manager: fs, Flags: "detach no-subreaper image-path=/i work-path=/w"},
+		},
+		{
+			"containerd 1.6 checkpoint with the option CriuPath",
+			"--root /run/containerd/runc/default --debug --log /b/log.json --log-format json --criu /opt/criu --systemd-cgroup checkpoint " +
+				"--image-path /run/ctrd-checkpoint1 --work-path /b/work/criu-work --tcp-established --ext-unix-sk --shell-job --file-locks --empty-ns network --leave-running web",
+			understood{
+				ID: "web", Root: "/run/containerd/runc/default", Manager: systemd, Criu: "/opt/criu",
+				Flags: "image-path=/run/ctrd-checkpoint1 work-path=/b/work/criu-work",
+			},
+		},
+		{
+			"containerd 1.6 restore with the option CriuPath",
+			"--root /run/containerd/runc/default --log /b/log.json --log-format json --criu /opt/criu restore --image-path /run/ctrd-checkpoint1 " +
+				"--work-path /b/work --detach --pid-file /b/init.pid --console-socket /run/pty1/pty.sock -no-subreaper --bundle /b web",
+			understood{
+				ID: "web", Root: "/run/containerd/runc/default", Manager: fs, Criu: "/opt/criu",
+				Flags: "detach no-subreaper image-path=/run/ctrd-checkpoint1 work-path=/b/work",
+			},
 		},
 		{
 			"podman create through conmon",

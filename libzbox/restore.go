@@ -306,8 +306,7 @@ func (p *performer) restoreHostSteps() error {
 // The namespace, and the mount with it, goes when the last process in it ends, whatever happens to zbox.
 func inPrivateMounts(dir string, do func() error) error {
 	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends with this function, nobody else gets it
+	onOwnThread(func() {
 		err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS)
 		if err == nil {
 			// What is mounted here must not show outside; what is unmounted outside must not stay here.
@@ -321,6 +320,26 @@ func inPrivateMounts(dir string, do func() error) error {
 			return
 		}
 		result <- do()
-	}()
+	})
 	return <-result
+}
+
+// onOwnThread calls do on a thread that ends with it, so that nobody gets it with what do has changed. The first thread of a process would
+// not end: it would keep all that as long as the process lives.
+func onOwnThread(do func()) {
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() != unix.Getpid() {
+			do()
+			return
+		}
+		ended := make(chan struct{})
+		go func() { // on another one, since this goroutine holds the first
+			defer close(ended)
+			runtime.LockOSThread()
+			do()
+		}()
+		<-ended
+		runtime.UnlockOSThread()
+	}()
 }

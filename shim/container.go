@@ -11,6 +11,7 @@ import (
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/containerd/api/types"
+	"github.com/containerd/containerd/api/types/task"
 
 	"github.com/bxrne/zbox/libzbox"
 )
@@ -25,15 +26,16 @@ type container struct {
 	options    runtimeOptions
 	init       *process
 	paused     atomic.Bool
-	mounted    bool // the root is mounted by us
+	mounted    bool   // the root is mounted by us
+	image      string // what Start restores the container from; "" for a new one
 	// sharesPids: the death of init does not end the others.
 	sharesPids bool
-	cgroup     map[string]string // directories by controller
 	// stopOOM ends watching for OOM, behind what is to be told; it is given the exit status of init.
 	stopOOM func(code uint32)
 
-	mu    sync.Mutex
-	execs map[string]*process
+	mu     sync.Mutex
+	execs  map[string]*process
+	cgroup map[string]string // directories by controller, once there is a process
 }
 
 // newContainer reads the request and saves what delete needs.
@@ -50,6 +52,9 @@ func (s *service) newContainer(r *taskapi.CreateTaskRequest) (*container, error)
 		s.warn(r.ID + ": " + w)
 	}
 	c := &container{id: r.ID, bundle: r.Bundle, options: opts, execs: map[string]*process{}}
+	if c.image, err = imageOf(r, opts); err != nil {
+		return nil, err
+	}
 	if c.runtime, err = opts.saved().runtime(s.namespace, func(line string) { s.warn(r.ID + ": " + line) }); err != nil {
 		return nil, err
 	}
@@ -59,35 +64,44 @@ func (s *service) newContainer(r *taskapi.CreateTaskRequest) (*container, error)
 	return c, opts.saved().write(r.Bundle)
 }
 
-// create makes the container, which then waits for start. After an error nothing of it is left.
+// create makes the container, which then waits for start; of one to be restored, it only mounts the root. After an error nothing of it is left.
 func (s *service) create(ctx context.Context, c *container, rootfs []*types.Mount) (err error) {
 	defer s.reaper.begin()()
 	if err := c.mount(rootfs); err != nil {
 		return errors.Join(err, c.unmount())
 	}
+	if c.image != "" {
+		c.init.setStatus(createdStatus)
+		return nil
+	}
 	st, err := s.openStreams(ctx, c.id, c.init.stdio)
 	if err != nil {
 		return errors.Join(err, c.unmount())
 	}
-	box, p, err := c.runtime.Create(c.id, libzbox.CreateOptions{
-		Bundle: c.bundle, NoPivot: c.options.NoPivotRoot, NoNewKeyring: c.options.NoNewKeyring,
-		PidFile: filepath.Join(c.bundle, pidFile),
-		Stdio:   st.process, TakeConsole: c.init.stdio.terminal,
-	})
+	box, p, err := c.runtime.Create(c.id, c.createOptions(st))
 	if err != nil {
 		st.close()
 		return errors.Join(err, c.unmount())
 	}
-	if err := s.take(c, box, p, st); err != nil {
+	if err := s.take(c, box, p, st, createdStatus); err != nil {
 		st.close()
 		return errors.Join(err, c.runtime.Delete(c.id, true), c.unmount())
 	}
 	return nil
 }
 
+func (c *container) createOptions(st *streams) libzbox.CreateOptions {
+	return libzbox.CreateOptions{
+		Bundle: c.bundle, NoPivot: c.options.NoPivotRoot, NoNewKeyring: c.options.NoNewKeyring,
+		PidFile: filepath.Join(c.bundle, pidFile),
+		Stdio:   st.process, TakeConsole: c.init.stdio.terminal,
+	}
+}
+
 // take makes the new container known to the shim.
-func (s *service) take(c *container, box *libzbox.Container, p *libzbox.Process, st *streams) error {
-	c.sharesPids, c.cgroup = box.SharesPidNamespace(), box.CgroupDirs()
+func (s *service) take(c *container, box *libzbox.Container, p *libzbox.Process, st *streams, status task.Status) error {
+	c.sharesPids = box.SharesPidNamespace()
+	c.setCgroup(box.CgroupDirs())
 	if err := st.started(p.Console); err != nil {
 		return err
 	}
@@ -95,7 +109,7 @@ func (s *service) take(c *container, box *libzbox.Container, p *libzbox.Process,
 	if err != nil {
 		return err
 	}
-	c.init.made(child, st, createdStatus)
+	c.init.made(child, st, status)
 	s.watchOOM(c, box)
 	return nil
 }
@@ -142,6 +156,18 @@ func (c *container) runningExecs() (running []*process) {
 		}
 	}
 	return running
+}
+
+func (c *container) setCgroup(dirs map[string]string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cgroup = dirs
+}
+
+func (c *container) cgroupDirs() map[string]string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cgroup
 }
 
 // load reads the container's state: what goes on at the same time does not share it.

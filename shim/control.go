@@ -8,15 +8,12 @@ import (
 
 	eventsapi "github.com/containerd/containerd/api/events"
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
-	"github.com/containerd/containerd/errdefs"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/bxrne/zbox/libzbox"
 )
-
-var errNoCheckpoints = errdefs.ToGRPCf(errdefs.ErrNotImplemented, "checkpoint and restore: zbox has none")
 
 // Kill sends a signal to a process, or to all of the container.
 func (s *service) Kill(_ context.Context, r *taskapi.KillRequest) (*emptypb.Empty, error) {
@@ -30,8 +27,12 @@ func (s *service) Kill(_ context.Context, r *taskapi.KillRequest) (*emptypb.Empt
 	if r.ExecID != "" {
 		return nothing, killExec(p, sig)
 	}
-	if !r.All && c.init.currentStatus() == stoppedStatus {
+	switch status := c.init.currentStatus(); {
+	case !r.All && status == stoppedStatus:
 		return nil, notFound("process of container %s already finished", c.id)
+	case status == createdStatus && c.init.pid() == 0:
+		// Not found would have containerd's client wait for the exit.
+		return nil, precondition("container %s is not restored yet", c.id)
 	}
 	box, err := c.load()
 	if err == nil {
@@ -143,11 +144,6 @@ func (s *service) CloseIO(_ context.Context, r *taskapi.CloseIORequest) (*emptyp
 		st.endInput()
 	}
 	return nothing, nil
-}
-
-// Checkpoint is not implemented.
-func (s *service) Checkpoint(context.Context, *taskapi.CheckpointTaskRequest) (*emptypb.Empty, error) {
-	return nil, errNoCheckpoints
 }
 
 // Shutdown ends the shim, unless it has containers left. Behind the answer, containerd may start the next shim of the name.

@@ -21,11 +21,8 @@ const execPatience = 10 * time.Second
 
 var nothing = &emptypb.Empty{}
 
-// Create makes a container whose init waits for Start.
+// Create makes a container whose init waits for Start. One that is restored has no process before.
 func (s *service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*taskapi.CreateTaskResponse, error) {
-	if r.Checkpoint != "" || r.ParentCheckpoint != "" {
-		return nil, errNoCheckpoints
-	}
 	if err := s.reserve(r.ID); err != nil {
 		return nil, err
 	}
@@ -38,16 +35,18 @@ func (s *service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*ta
 		return nil, statusError(fmt.Errorf("creating container %s: %w", r.ID, err))
 	}
 	s.publisher.send(&eventsapi.TaskCreate{
-		ContainerID: r.ID, Bundle: r.Bundle, Rootfs: r.Rootfs, Pid: c.init.pid(),
+		ContainerID: r.ID, Bundle: r.Bundle, Rootfs: r.Rootfs, Pid: c.init.pid(), Checkpoint: c.image,
 		IO: &eventsapi.TaskIO{Stdin: r.Stdin, Stdout: r.Stdout, Stderr: r.Stderr, Terminal: r.Terminal},
 	})
 	s.put(r.ID, c)
 	s.unmarkSocket()
-	go s.await(c.init)
+	if c.image == "" {
+		go s.await(c.init)
+	}
 	return &taskapi.CreateTaskResponse{Pid: c.init.pid()}, nil
 }
 
-// Start runs the program of init, or makes the process of an exec.
+// Start runs the program of init, restores the container, or makes the process of an exec.
 func (s *service) Start(ctx context.Context, r *taskapi.StartRequest) (*taskapi.StartResponse, error) {
 	c, p, err := s.find(r.ID, r.ExecID)
 	if err != nil {
@@ -58,7 +57,7 @@ func (s *service) Start(ctx context.Context, r *taskapi.StartRequest) (*taskapi.
 	if r.ExecID != "" {
 		err = s.startExec(ctx, c, p)
 	} else {
-		err = s.startInit(c)
+		err = s.startInit(ctx, c)
 	}
 	if err != nil {
 		return nil, err
@@ -66,21 +65,35 @@ func (s *service) Start(ctx context.Context, r *taskapi.StartRequest) (*taskapi.
 	return &taskapi.StartResponse{Pid: p.pid()}, nil
 }
 
-func (s *service) startInit(c *container) error {
+func (s *service) startInit(ctx context.Context, c *container) error {
 	if status := c.init.currentStatus(); status != createdStatus {
 		return precondition("container %s cannot be started: it is %s", c.id, status)
 	}
+	doing, act := "starting", s.release
+	if c.image != "" {
+		doing, act = "restoring", s.restore
+	}
+	if err := act(ctx, c); err != nil {
+		return statusError(fmt.Errorf("%s container %s: %w", doing, c.id, err))
+	}
+	s.publisher.send(&eventsapi.TaskStart{ContainerID: c.id, Pid: c.init.pid()})
+	if c.image != "" {
+		go s.await(c.init)
+	}
+	return nil
+}
+
+// release lets the init of a new container run its program.
+func (s *service) release(_ context.Context, c *container) error {
 	defer s.reaper.begin()()
 	box, err := c.load()
 	if err == nil {
 		err = box.Start()
 	}
-	if err != nil {
-		return statusError(fmt.Errorf("starting container %s: %w", c.id, err))
+	if err == nil {
+		c.init.setStatus(runningStatus)
 	}
-	c.init.setStatus(runningStatus)
-	s.publisher.send(&eventsapi.TaskStart{ContainerID: c.id, Pid: c.init.pid()})
-	return nil
+	return err
 }
 
 // startExec makes the process. One that could not be made stays, to be deleted.
@@ -239,8 +252,9 @@ func (s *service) deleteInit(c *container) error {
 	switch c.init.currentStatus() {
 	case stoppedStatus:
 	case createdStatus: // has run nothing yet
-		_ = c.init.child.signal(unix.SIGKILL) // it may be ending
-		<-c.init.ended
+		if err := c.init.discard(); err != nil {
+			return err
+		}
 	default:
 		return precondition("container %s still runs", c.id)
 	}

@@ -3,6 +3,8 @@ package shim
 import (
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +14,8 @@ import (
 	"github.com/containerd/containerd/runtime/linux/runctypes"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/bxrne/zbox/libzbox"
 )
 
 // decoded is what the shim makes of options that containerd sends.
@@ -29,17 +33,22 @@ func decoded(t *testing.T, sent any) (runtimeOptions, error) {
 }
 
 func TestOptionsOfEveryType(t *testing.T) {
-	want := &options.Options{NoPivotRoot: true, NoNewKeyring: true, ShimCgroup: "/s", IoUid: 7, IoGid: 4294967294}
+	want := &options.Options{
+		NoPivotRoot: true, NoNewKeyring: true, ShimCgroup: "/s", IoUid: 7, IoGid: 4294967294, CriuImagePath: "/i", CriuWorkPath: "/w",
+	}
 	file := filepath.Join(t.TempDir(), "options.toml")
-	table := "# of a file\nNoPivotRoot = true\n\n  NoNewKeyring=true # too\nShimCgroup = \"/s\"\nIoUid = 7\nIoGid = 4294967294\n"
+	table := "# of a file\nNoPivotRoot = true\n\n  NoNewKeyring=true # too\nShimCgroup = \"/s\"\nIoUid = 7\nIoGid = 4294967294\n" +
+		"CriuImagePath = \"/i\"\nCriuWorkPath = '/w'\n"
 	if err := os.WriteFile(file, []byte(table), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for name, sent := range map[string]any{
-		"runc":   want,
-		"legacy": &runctypes.CreateOptions{NoPivotRoot: true, NoNewKeyring: true, ShimCgroup: "/s", IoUid: 7, IoGid: 4294967294},
-		"table":  &runtimeoptions.Options{ConfigBody: []byte(table)},
-		"file":   &runtimeoptions.Options{ConfigPath: file},
+		"runc": want,
+		"legacy": &runctypes.CreateOptions{
+			NoPivotRoot: true, NoNewKeyring: true, ShimCgroup: "/s", IoUid: 7, IoGid: 4294967294, CriuImagePath: "/i", CriuWorkPath: "/w",
+		},
+		"table": &runtimeoptions.Options{ConfigBody: []byte(table)},
+		"file":  &runtimeoptions.Options{ConfigPath: file},
 	} {
 		got, err := decoded(t, sent)
 		if err != nil || !proto.Equal(got.Options, want) {
@@ -72,23 +81,61 @@ func TestOptionsThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestOptionsWithoutEffectAreToldOf(t *testing.T) {
-	old := &options.Options{}
-	old.ProtoReflect().SetUnknown([]byte{8<<3 | 2, 1, 'x'}) // CriuPath of containerd 1.6
-	for want, o := range map[string]*options.Options{
-		"CriuImagePath and CriuWorkPath have no effect": {CriuWorkPath: "/w"},
-		"CriuPath is one": old,
+// unknown are options with fields that their type does not know.
+func unknown(fields ...[]byte) *options.Options {
+	o := &options.Options{Root: "/r"}
+	o.ProtoReflect().SetUnknown(slices.Concat(fields...))
+	return o
+}
+
+var (
+	criuPathOf16 = []byte{8<<3 | 2, 2, '/', 'c'} // of containerd 1.6, whose type has it as the 8th field
+	field100     = []byte{100<<3&0x7f | 0x80, 100 << 3 >> 7, 1}
+)
+
+func TestCriuPath(t *testing.T) {
+	for name, sent := range map[string]any{
+		"containerd 1.6": unknown(criuPathOf16),
+		"behind others":  unknown(field100, criuPathOf16),
+		"table":          &runtimeoptions.Options{ConfigBody: []byte(`CriuPath = "/c"`)},
 	} {
-		got, err := runtimeOptions{o}.check()
-		if err != nil || len(got) != 1 || !strings.Contains(got[0], want) {
+		if got, err := decoded(t, sent); err != nil || got.saved().CriuPath != "/c" {
+			t.Errorf("%s: %+v, %v", name, got.saved(), err)
+		}
+	}
+}
+
+func TestOptionsWithoutEffectAreToldOf(t *testing.T) {
+	for want, o := range map[string]*options.Options{
+		"": unknown(criuPathOf16),
+		"runtime options: field 100, and what may come behind it, is not known to this shim and has no effect": unknown(criuPathOf16, field100),
+	} {
+		sent, err := decoded(t, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := sent.check()
+		if err != nil || strings.Join(got, "\n") != want {
 			t.Errorf("%q, %v; want %q", got, err, want)
 		}
 	}
 }
 
+func TestOptionsOfARestoreInTheOldType(t *testing.T) {
+	got, err := decoded(t, &runctypes.CreateOptions{
+		OpenTcp: true, ExternalUnixSockets: true, Terminal: true, FileLocks: true, EmptyNamespaces: []string{"network"}, CgroupsMode: "full",
+	})
+	want := libzbox.CriuOptions{
+		TCPEstablished: true, ExternalUnixSockets: true, ShellJob: true, FileLocks: true, EmptyNamespaces: []string{"network"}, ManageCgroups: "full",
+	}
+	if err != nil || !reflect.DeepEqual(got.restore, want) {
+		t.Errorf("%+v, %v", got.restore, err)
+	}
+}
+
 func TestOptionsAreSavedForDelete(t *testing.T) {
 	bundle := t.TempDir()
-	want := savedOptions{Root: "/r", SystemdCgroup: true}
+	want := savedOptions{Root: "/r", SystemdCgroup: true, CriuPath: "/c"}
 	if err := want.write(bundle); err != nil {
 		t.Fatal(err)
 	}

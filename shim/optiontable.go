@@ -21,7 +21,7 @@ func tableOptions(o *runtimeoptions.Options) (runtimeOptions, error) {
 		}
 		name += ": " + o.ConfigPath
 	}
-	opts := runtimeOptions{&options.Options{}}
+	opts := runtimeOptions{Options: &options.Options{}}
 	number := 0
 	for line := range strings.Lines(string(body)) {
 		number++
@@ -41,7 +41,7 @@ func tableOptions(o *runtimeoptions.Options) (runtimeOptions, error) {
 }
 
 // set sets one option from its name in containerd's configuration and the TOML text of its value.
-func (o runtimeOptions) set(key, value string) (err error) {
+func (o *runtimeOptions) set(key, value string) (err error) {
 	switch key {
 	case "NoPivotRoot":
 		o.NoPivotRoot, err = strconv.ParseBool(value)
@@ -57,8 +57,12 @@ func (o runtimeOptions) set(key, value string) (err error) {
 		o.BinaryName, err = unquote(value)
 	case "TaskApiAddress":
 		o.TaskApiAddress, err = unquote(value)
-	case "CriuPath", "CriuImagePath", "CriuWorkPath":
-		o.CriuWorkPath, err = unquote(value) // no matter which: none has an effect
+	case "CriuPath":
+		o.criuPath, err = unquote(value)
+	case "CriuImagePath":
+		o.CriuImagePath, err = unquote(value)
+	case "CriuWorkPath":
+		o.CriuWorkPath, err = unquote(value)
 	case "IoUid":
 		o.IoUid, err = parseID(value)
 	case "IoGid":

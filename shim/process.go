@@ -7,6 +7,7 @@ import (
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/containerd/api/types/task"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
@@ -59,6 +60,26 @@ func (p *process) exit(code uint32) {
 	defer p.mu.Unlock()
 	p.code, p.exitedAt, p.status = code, time.Now(), task.Status_STOPPED
 	close(p.ended)
+}
+
+// discard ends an init that waits for its start, or is to be restored and is not there yet.
+func (p *process) discard() error {
+	p.starting.Lock()
+	p.mu.Lock()
+	child, status := p.child, p.status
+	p.mu.Unlock()
+	if child == nil && status == task.Status_CREATED {
+		p.exit(killed)
+	}
+	p.starting.Unlock()
+	if status == task.Status_RUNNING { // started meanwhile
+		return precondition("container %s still runs", p.container.id)
+	}
+	if child != nil {
+		_ = child.signal(unix.SIGKILL) // it may be ending
+		<-p.ended
+	}
+	return nil
 }
 
 func (p *process) currentStatus() task.Status {

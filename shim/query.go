@@ -72,10 +72,11 @@ func (s *service) Stats(_ context.Context, r *taskapi.StatsRequest) (*taskapi.St
 	if err != nil {
 		return nil, err
 	}
-	if len(c.cgroup) == 0 {
+	cgroup := c.cgroupDirs()
+	if len(cgroup) == 0 {
 		return nil, notFound("container %s has no cgroup", c.id)
 	}
-	stats, err := readStats(c.cgroup)
+	stats, err := readStats(cgroup)
 	if err != nil {
 		return nil, statusError(fmt.Errorf("container %s: %w", c.id, err))
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -180,17 +179,6 @@ func TestOptionsThatCannotBeApplied(t *testing.T) {
 				t.Errorf("%s: exit %d: %s", lines, res.Code, res.Stderr)
 			}
 			Run(t, "containers", "rm", "refused") // ctr 1.6 leaves it
-		}
-	})
-}
-
-func TestOptionsForCheckpointsAreWarnedOf(t *testing.T) {
-	withOwnShim(t, func(t *testing.T, run []string) {
-		for _, name := range []string{"CriuPath", "CriuImagePath", "CriuWorkPath"} {
-			before := len(daemon.Log())
-			Must(t, with(configured(t, run, name+` = "/usr/sbin/criu"`), "--rm", Image, "warned", "true")...)
-			warning := regexp.MustCompile(`level=warning msg="warned: runtime options: .*checkpoints are not implemented`)
-			engines.Eventually(t, name+" is warned of", func() bool { return warning.MatchString(daemon.Log()[before:]) })
 		}
 	})
 }
