@@ -229,15 +229,20 @@ func (r *Runtime) launch(id string, o CreateOptions, wait bool) (*Container, *Pr
 		return nil, nil, err
 	}
 	l.settle()
+	return d.make(func(c *Container) (*Process, error) { return c.bringUp(d, l) })
+}
+
+// make journals the container and lets bring make it. After an error nothing of it is left.
+func (d *draft) make(bring func(*Container) (*Process, error)) (*Container, *Process, error) {
 	c, err := d.journal()
 	if err != nil {
 		return nil, nil, err
 	}
 	defer c.unlock()
-	p, err := c.bringUp(d, l)
+	p, err := bring(c)
 	if err != nil {
 		if uerr := c.destroy(); uerr != nil {
-			r.opts.Warn(fmt.Sprintf("%s: cleaning up: %v", id, uerr))
+			d.runtime.opts.Warn(fmt.Sprintf("%s: cleaning up: %v", d.id, uerr))
 		}
 		return nil, nil, err
 	}

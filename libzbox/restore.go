@@ -58,20 +58,7 @@ func (r *Runtime) Restore(id string, o RestoreOptions) (*Container, *Process, er
 	if err := d.compile(); err != nil {
 		return nil, nil, err
 	}
-	c, err := d.journal()
-	if err != nil {
-		return nil, nil, err
-	}
-	defer c.unlock()
-	p, err := c.bringBack(d, &o)
-	if err != nil {
-		if uerr := c.destroy(); uerr != nil {
-			r.opts.Warn(fmt.Sprintf("%s: cleaning up: %v", id, uerr))
-		}
-		return nil, nil, err
-	}
-	c.unlockMade()
-	return c, p, nil
+	return d.make(func(c *Container) (*Process, error) { return c.bringBack(d, &o) })
 }
 
 // bringBack restores the processes and ends when they run.

@@ -3,8 +3,6 @@ package integration
 import (
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -25,18 +23,7 @@ var Counting = Shell(`i=0; while :; do i=$((i+1)); echo $i; echo $i > /dev/shm/n
 // Restore restores the container from an image of the bundle. Its output can be read with Output.
 func (r *Runtime) Restore(b *Bundle, image string, flags ...string) *Container {
 	r.t.Helper()
-	id := r.ID("c" + strconv.Itoa(len(r.ids)))
-	r.placeCgroup(b, id)
-	pidFile := filepath.Join(r.dir, id+".pid")
-	c := &Container{Runtime: r, ID: id, Bundle: b, stdout: filepath.Join(r.dir, id+".out"), stderr: filepath.Join(r.dir, id+".err")}
-	args := append([]string{"restore", "--detach", "--bundle", b.Dir, "--image-path", image, "--pid-file", pidFile}, flags...)
-	c.runDetached(r.Command(append(args, id)...))
-	pid, err := strconv.Atoi(r.read(pidFile))
-	if err != nil {
-		r.t.Fatalf("pid file: %v", err)
-	}
-	c.Pid = pid
-	return c
+	return r.makeBy("restore", b, append([]string{"--detach", "--image-path", image}, flags...)...)
 }
 
 // Counted waits until a process that counts has come so far, and returns what it has counted.

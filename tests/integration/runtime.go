@@ -191,11 +191,17 @@ type Container struct {
 // Create makes a container of the bundle. Its output can be read with Output.
 func (r *Runtime) Create(b *Bundle, flags ...string) *Container {
 	r.t.Helper()
+	return r.makeBy("create", b, flags...)
+}
+
+// makeBy makes a container by a command that returns and leaves it.
+func (r *Runtime) makeBy(command string, b *Bundle, flags ...string) *Container {
+	r.t.Helper()
 	id := r.ID("c" + strconv.Itoa(len(r.ids)))
 	r.placeCgroup(b, id)
 	pidFile := filepath.Join(r.dir, id+".pid")
 	c := &Container{Runtime: r, ID: id, Bundle: b, stdout: filepath.Join(r.dir, id+".out"), stderr: filepath.Join(r.dir, id+".err")}
-	args := append([]string{"create", "--bundle", b.Dir, "--pid-file", pidFile}, flags...)
+	args := append([]string{command, "--bundle", b.Dir, "--pid-file", pidFile}, flags...)
 	c.runDetached(r.Command(append(args, id)...))
 	pid, err := strconv.Atoi(r.read(pidFile))
 	if err != nil {
