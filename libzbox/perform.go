@@ -264,12 +264,21 @@ func (p *performer) causeOfDeath() string {
 	if status.Signaled() {
 		text = fmt.Sprintf(" (signal %d: %s)", int(status.Signal()), unix.SignalName(status.Signal()))
 	}
-	if p.cgroup != nil {
-		if n, err := p.cgroup.OOMKills(); err == nil && n > 0 {
-			text += ": out of memory, linux.resources.memory.limit is too small"
-		}
+	if p.outOfMemory() {
+		text += tooLittleMemory
 	}
 	return text
+}
+
+const tooLittleMemory = ": out of memory, linux.resources.memory.limit is too small"
+
+// outOfMemory reports whether a process in the container's new cgroup was killed for lack of memory.
+func (p *performer) outOfMemory() bool {
+	if p.cgroup == nil {
+		return false
+	}
+	n, err := p.cgroup.OOMKills()
+	return err == nil && n > 0
 }
 
 // early runs the host steps of the first sync already when there is an init process, if nothing but that process is needed for them:

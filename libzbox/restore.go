@@ -72,6 +72,9 @@ func (c *Container) bringBack(d *draft, o *RestoreOptions) (*Process, error) {
 		return nil, err
 	}
 	if err := p.restore(d, o); err != nil {
+		if p.outOfMemory() {
+			return nil, fmt.Errorf("%w%s for CRIU, which restores inside of the cgroup", err, tooLittleMemory)
+		}
 		return nil, o.explain(err, restoreLog)
 	}
 	if err := p.sockets.sendPidfd(p.pid); err != nil {

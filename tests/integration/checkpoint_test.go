@@ -498,6 +498,21 @@ func TestCheckpointErrorsSayWhatIsWrong(t *testing.T) {
 	r.Refuse([]string{"criu: ", "(" + empty + "/restore.log has the whole story)"}, "restore", "-d", "--bundle", b.Dir, "--image-path", empty, r.ID("empty"))
 }
 
+func TestRestoreWithTooLittleMemorySaysSo(t *testing.T) {
+	NeedsCriu(t)
+	ZboxOnly(t, "the words are zbox's")
+	r := New(t)
+	b := NewBundle(t, Counting)
+	c := r.Start(b)
+	c.Counted(1)
+	image := c.checkpoint(t)
+	limit := int64(256 << 10)
+	b.Change(func(s *specs.Spec) { s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &limit, Swap: &limit} })
+	id := r.ID("small")
+	b.PlaceCgroup(id)
+	r.Refuse([]string{"out of memory, linux.resources.memory.limit is too small for CRIU"}, "restore", "-d", "--bundle", b.Dir, "--image-path", image, id)
+}
+
 // A file that the container has open and cannot have opened itself.
 func TestFileOfTheHostIsNamedAsTheReason(t *testing.T) {
 	NeedsCriu(t)
