@@ -83,7 +83,13 @@ func (s *service) create(ctx context.Context, c *container, rootfs []*types.Moun
 		st.close()
 		return errors.Join(err, c.unmount())
 	}
-	if err := s.take(c, box, p, st, createdStatus); err != nil {
+	// A containerd that was killed meanwhile has cut the call off. The next one does not know of a container that comes only now.
+	if err = ctx.Err(); err == nil {
+		err = s.take(c, box, p, st, createdStatus)
+	} else if p.Console != nil {
+		p.Console.Close()
+	}
+	if err != nil {
 		st.close()
 		return errors.Join(err, c.runtime.Delete(c.id, true), c.unmount())
 	}

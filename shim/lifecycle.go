@@ -32,6 +32,7 @@ func (s *service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (*ta
 	}
 	if err != nil {
 		s.drop(r.ID)
+		s.endIfForgotten(shutdownWithin)
 		return nil, statusError(fmt.Errorf("creating container %s: %w", r.ID, err))
 	}
 	s.publisher.send(&eventsapi.TaskCreate{
