@@ -40,14 +40,14 @@ func (c *Container) Checkpoint(o CheckpointOptions) error {
 	if status := c.status(); status != Running && status != Paused {
 		return fmt.Errorf("cannot checkpoint a container in the %s state", status)
 	}
-	if err := o.makeImage(); err != nil {
-		return err
-	}
 	s, err := criu.New(c.runtime.opts.Criu, Stdio{}.files())
 	if err != nil {
 		return err
 	}
 	defer s.Close()
+	if err := o.makeImage(); err != nil {
+		return err
+	}
 	request, done, err := c.dumpRequest(&o)
 	if err != nil {
 		return err

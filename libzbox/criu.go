@@ -104,7 +104,7 @@ func openMade(path string) (*os.File, error) {
 	switch {
 	case err != nil:
 	case st.Mode&0o022 != 0:
-		err = fmt.Errorf("others may write to %s (mode %04o): `chmod go-w` it, or choose another directory", path, st.Mode&0o7777)
+		err = fmt.Errorf("others may write to %s (mode %04o): choose another directory, or one below it", path, st.Mode&0o7777)
 	case int(st.Uid) != os.Geteuid():
 		err = fmt.Errorf("%s belongs to uid %d, not to the caller", path, st.Uid)
 	}
