@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -86,6 +87,12 @@ func socketPair() (*net.UnixConn, *os.File, error) {
 func (s *Session) Hand(f *os.File) int {
 	s.cmd.ExtraFiles = append(s.cmd.ExtraFiles, f)
 	return socketFD + len(s.cmd.ExtraFiles) - 1
+}
+
+// Apart has criu start in a cgroup namespace of its own, in which it sees all below root, the root of cgroup v2. It must come before Start.
+func (s *Session) Apart(root *os.File) {
+	// The child is in root's cgroup when it makes the namespace.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(root.Fd()), Unshareflags: unix.CLONE_NEWCGROUP}
 }
 
 // Start starts criu, which waits for a request, and returns its pid. An older one than is needed is an error.

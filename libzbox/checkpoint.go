@@ -40,6 +40,10 @@ func (c *Container) Checkpoint(o CheckpointOptions) error {
 	if status := c.status(); status != Running && status != Paused {
 		return fmt.Errorf("cannot checkpoint a container in the %s state", status)
 	}
+	config, err := c.Spec()
+	if err != nil {
+		return err
+	}
 	s, err := criu.New(c.runtime.opts.Criu, Stdio{}.files())
 	if err != nil {
 		return err
@@ -48,12 +52,26 @@ func (c *Container) Checkpoint(o CheckpointOptions) error {
 	if err := o.makeImage(); err != nil {
 		return err
 	}
-	request, done, err := c.dumpRequest(&o)
+	request, done, err := c.dumpRequest(config, &o)
 	if err != nil {
 		return err
 	}
 	defer done()
-	if _, err := s.Start(); err != nil {
+	options, err := keepCgroupOptions(s, config)
+	if err != nil {
+		return err
+	}
+	err = o.dump(s, request, options)
+	return errors.Join(err, options.PutBack())
+}
+
+// dump has criu save the processes.
+func (o *CheckpointOptions) dump(s *criu.Session, request *criu.Options, options *cgroup.KeptOptions) error {
+	pid, err := s.Start()
+	if err != nil {
+		return err
+	}
+	if err := options.Adopt(pid); err != nil {
 		return err
 	}
 	dump := s.Dump
@@ -98,11 +116,7 @@ func (o *CheckpointOptions) notified(n criu.Notification) error {
 }
 
 // dumpRequest is everything that CRIU is to know of the container.
-func (c *Container) dumpRequest(o *CheckpointOptions) (*criu.Options, func(), error) {
-	config, err := c.Spec()
-	if err != nil {
-		return nil, nil, err
-	}
+func (c *Container) dumpRequest(config *specs.Spec, o *CheckpointOptions) (*criu.Options, func(), error) {
 	r, done, err := o.request(dumpLog, nil, c.j.Annotations)
 	if err != nil {
 		return nil, nil, err

@@ -7,10 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/bxrne/zbox/cgroup"
 	"github.com/bxrne/zbox/criu"
 	"github.com/bxrne/zbox/host"
 	"github.com/bxrne/zbox/plan"
@@ -192,4 +194,18 @@ var externalNamespaces = []struct {
 }{
 	{specs.NetworkNamespace, "net", "extRootNetNS"},
 	{specs.PIDNamespace, "pid", "extRootPidNS"},
+}
+
+// keepCgroupOptions sees to it that criu, which mounts cgroup v2, leaves the options of the machine's cgroup v2 alone: a container with a cgroup
+// namespace needs no criu in that of the machine. Where it has none, the caller is to put them back.
+func keepCgroupOptions(s *criu.Session, config *specs.Spec) (*cgroup.KeptOptions, error) {
+	kept, err := cgroup.KeepOptions()
+	if err == nil && kept.Root() != nil && hasNewNamespace(config, specs.CgroupNamespace) {
+		s.Apart(kept.Root())
+	}
+	return kept, err
+}
+
+func hasNewNamespace(s *specs.Spec, kind specs.LinuxNamespaceType) bool {
+	return s.Linux != nil && slices.ContainsFunc(s.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == kind && ns.Path == "" })
 }

@@ -27,8 +27,9 @@ type performer struct {
 	handed  []*os.File
 	pid     int
 	sockets sockets
-	created bool // the start barrier is reached
-	checked bool // checkRestored has agreed
+	created bool                // the start barrier is reached
+	checked bool                // lastBeforeResume has agreed
+	options *cgroup.KeptOptions // while criu mounts
 	// earlySync is the number of the sync step whose host steps are done before it is reached, earlyErr what went wrong with them.
 	earlySync int
 	earlyErr  error

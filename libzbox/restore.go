@@ -96,6 +96,10 @@ func (p *performer) restore(d *draft, o *RestoreOptions) error {
 	if err := p.makeCgroup(); err != nil {
 		return err
 	}
+	if p.options, err = keepCgroupOptions(s, d.spec); err != nil {
+		return err
+	}
+	defer p.options.PutBack()
 	var request *criu.Options
 	var pid int
 	done := func() {}
@@ -118,6 +122,9 @@ func (p *performer) restore(d *draft, o *RestoreOptions) error {
 		return err
 	}
 	pid, err = s.Restore(request, p.restored)
+	if uerr := p.options.PutBack(); uerr != nil { // criu has failed before it told of that
+		err = errors.Join(err, uerr)
+	}
 	if err == nil && (pid != p.pid || !p.checked) {
 		err = fmt.Errorf("criu restored process %d without a word before", pid)
 	}
@@ -273,6 +280,8 @@ func (p *performer) restored(n criu.Notification) error {
 			return err
 		}
 		return p.restoreHostSteps()
+	case "post-setup-namespaces": // all is mounted
+		return p.options.PutBack()
 	case "pre-resume":
 		return p.lastBeforeResume()
 	}

@@ -18,7 +18,7 @@ import (
 // which namespaces are new and what is mounted, and it may come from elsewhere. CRIU lets no process run before the answer; it does not undo
 // anything any more either, so that what is wrong is killed here.
 func (p *performer) lastBeforeResume() error {
-	err := p.protectRoot()
+	err := p.protectMounts()
 	if err == nil {
 		err = p.compareRestored()
 	}

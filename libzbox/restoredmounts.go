@@ -4,23 +4,75 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/bxrne/zbox/plan"
 )
 
-// protectRoot gives the root mount the attributes of the plan: CRIU takes it as it is given, and has to write there.
-func (p *performer) protectRoot() error {
-	n := plan.First[*plan.RootAttr](p.plan)
-	if n == 0 || p.plan.Steps[n-1].(*plan.RootAttr).AttrSet == 0 {
+// protectMounts gives the root and the host's files and directories in the container the attributes of the plan. CRIU takes the root as it is
+// given, and has to write there; of several mounts of the same file, as masks are, and volumes may be, it cares for the first only.
+func (p *performer) protectMounts() error {
+	root, err := openPath(fmt.Sprintf("/proc/%d/root", p.pid))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return inMountNamespace(p.pid, func() error {
+		for n, step := range p.plan.Steps {
+			path, set, recursive := protection(step)
+			err := protect(root, path, set, 0)
+			if err == nil {
+				err = protect(root, path, recursive, unix.AT_RECURSIVE)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %s (%s): %w", configFile, p.plan.Origin(n+1), path, err)
+			}
+		}
+		return nil
+	})
+}
+
+// maskAttributes are what the stage gives a mask: without them, root in the container could change the mode of the host's null device.
+const maskAttributes = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC
+
+// protection is what a step restricts of a mount, and of the whole tree there.
+func protection(step plan.Step) (path string, set, recursive uint64) {
+	switch s := step.(type) {
+	case *plan.RootAttr:
+		path, set = "/", s.AttrSet
+	case *plan.Bind:
+		path, set, recursive = s.Target, s.AttrSet, s.RecSet
+	case *plan.Remount:
+		path, set, recursive = s.Target, s.AttrSet, s.RecSet
+	case *plan.Mask:
+		path, set = s.Path, maskAttributes
+	case *plan.ReadOnly:
+		path, set = s.Path, unix.MOUNT_ATTR_RDONLY
+	}
+	const restrictions = unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSYMFOLLOW
+	return path, set & restrictions, recursive & restrictions
+}
+
+// protect sets attributes of the mount at a path; what the container has unmounted is passed over.
+func protect(root *os.File, path string, set uint64, flags uint) error {
+	if set == 0 {
 		return nil
 	}
-	attr := unix.MountAttr{Attr_set: p.plan.Steps[n-1].(*plan.RootAttr).AttrSet}
-	err := inMountNamespace(p.pid, func() error { return unix.MountSetattr(unix.AT_FDCWD, "/", 0, &attr) })
-	if err != nil {
-		return fmt.Errorf("%s: %s: %w", configFile, p.plan.Origin(n), err)
+	f, err := inside(root, path)
+	if f == nil {
+		return err
+	}
+	defer f.Close()
+	var st unix.Statx_t
+	if err := unix.Statx(int(f.Fd()), "", unix.AT_EMPTY_PATH, unix.STATX_TYPE, &st); err != nil {
+		return fmt.Errorf("looking at the mount: %w", err)
+	}
+	if st.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
+		return nil
+	}
+	if err := unix.MountSetattr(int(f.Fd()), "", unix.AT_EMPTY_PATH|flags, &unix.MountAttr{Attr_set: set}); err != nil {
+		return fmt.Errorf("protecting the mount: %w", err)
 	}
 	return nil
 }
@@ -33,8 +85,7 @@ func inMountNamespace(pid int, do func() error) error {
 	}
 	defer ns.Close()
 	result := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends with this function, nobody else gets it
+	onOwnThread(func() {
 		err := unix.Unshare(unix.CLONE_FS)
 		if err == nil {
 			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS)
@@ -43,7 +94,7 @@ func inMountNamespace(pid int, do func() error) error {
 			err = do()
 		}
 		result <- err
-	}()
+	})
 	return <-result
 }
 
