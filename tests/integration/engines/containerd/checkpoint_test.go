@@ -137,10 +137,12 @@ func TestCheckpointAndRestore(t *testing.T) {
 					t.Errorf("%s has counted to %d, and before the checkpoint to %d; restored, %s begins with %d", word, ended, begun, again, first)
 				}
 				engines.Case{Args: "tasks exec --exec-id e " + renewed + " echo hello", Stdout: "hello"}.Check(t, client()...)
+				engines.Eventually(t, "the start is told", func() bool { return len(of[*eventsapi.TaskStart](told, renewed)) > 0 })
 				created, starts := of[*eventsapi.TaskCreate](told, renewed), of[*eventsapi.TaskStart](told, renewed)
 				if len(created) != 1 || created[0].Checkpoint == "" || len(starts) != 1 || starts[0].Pid != pid || fmt.Sprint(pid) != initOf(t, renewed) {
 					t.Errorf("the creation is %v, the start %v; process %d, by the bundle %s", created, starts, pid, initOf(t, renewed))
 				}
+				namespacesOfShims(t)
 				ends(t, told, renewed, pid)
 			})
 		})
@@ -159,11 +161,59 @@ func (w way) options(criu string) *options.Options {
 	return o
 }
 
+func TestTerminalIsRestored(t *testing.T) {
+	integration.NeedsCriu(t)
+	forEachWay(t, func(t *testing.T, w way) {
+		life, again, saved := fresh("life"), fresh("again"), fresh("saved")
+		cmd := Ctr(with(w.run(), "-t", Image, life, "sh")...)
+		term := onTerminal(t, cmd)
+		term.Expect("# ")
+		term.Send("word=mem; echo set-$word\n")
+		term.Expect("set-mem")
+		Must(t, "containers", "checkpoint", "--task", life, saved)
+		term.Send("echo still-$word\n")
+		term.Expect("still-mem")
+		Must(t, "tasks", "kill", "-s", "9", life)
+		_ = cmd.Wait() // the exit status is that of the kill
+		Run(t, "tasks", "rm", life)
+
+		cmd = Ctr("containers", "restore", "--live", again, saved)
+		term = onTerminal(t, cmd)
+		term.Send("echo again-$word; until stty size | grep '33 90'; do :; done\n")
+		term.Expect("again-mem")
+		term.Expect("33 90\r")
+		term.Send("exit 6\n")
+		_ = cmd.Wait() // the exit status is what is looked at
+		if code := cmd.ProcessState.ExitCode(); code != 6 {
+			t.Errorf("ctr restore: exit %d, want 6; the terminal shows %q", code, term.Text())
+		}
+		Must(t, "images", "rm", saved)
+	})
+}
+
 // needsCriuPath is for tests that set the option CriuPath.
 func (w way) needsCriuPath(t *testing.T) {
 	t.Helper()
 	if w.shim == "stock" && os.Getenv("CONTAINERD") != "" {
 		t.Skip("the stock shim of containerd 2 has no option CriuPath")
+	}
+}
+
+// namespacesOfShims waits until no thread of a shim is in a mount namespace of its own, which would keep what was mounted when it was made.
+func namespacesOfShims(t *testing.T) {
+	t.Helper()
+	own, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range Shims() {
+		engines.Eventually(t, "all threads of the shim are in one mount namespace", func() bool {
+			links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/ns/mnt", pid)) // the only error is a bad pattern
+			return len(links) > 0 && !slices.ContainsFunc(links, func(link string) bool {
+				ns, err := os.Readlink(link)
+				return err == nil && ns != own
+			})
+		})
 	}
 }
 
@@ -323,6 +373,21 @@ func TestOptionsCriuImagePathAndCriuWorkPath(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(work, "restore.log")); err != nil {
 			t.Errorf("CriuWorkPath: %v", err)
 		}
+	})
+}
+
+func TestConfiguredImageIsRestored(t *testing.T) {
+	integration.NeedsCriu(t)
+	withOwnShim(t, func(t *testing.T, run []string) {
+		life, again := fresh("life"), fresh("again")
+		word, _, begun := counted(t, runCounting(t, run, life))
+		image := imageByHand(t, life)
+		Must(t, "tasks", "rm", "-f", life)
+		log := runCounting(t, configured(t, run, fmt.Sprintf("CriuImagePath = %q", image)), again)
+		if restored, first, _ := counted(t, log); restored != word || first <= begun {
+			t.Errorf("%s had counted to %d; restored, %s begins with %d", word, begun, restored, first)
+		}
+		Must(t, "tasks", "rm", "-f", again)
 	})
 }
 
