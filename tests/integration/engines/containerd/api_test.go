@@ -91,7 +91,15 @@ func (a api) checkpoint(id string, options any) (*types.Descriptor, error) {
 // createTask makes the task of a container, whose output goes to a file.
 func (a api) createTask(id, log string, image *types.Descriptor, options any) {
 	a.t.Helper()
-	got, err := containersapi.NewContainersClient(a.conn).Get(a.ctx, &containersapi.GetContainerRequest{ID: id})
+	a.create(&tasksapi.CreateTaskRequest{
+		ContainerID: id, Stdout: "file://" + log, Stderr: "file://" + log, Checkpoint: image, Options: pack(a.t, options),
+	})
+}
+
+// create makes a task on the container's root file system.
+func (a api) create(request *tasksapi.CreateTaskRequest) {
+	a.t.Helper()
+	got, err := containersapi.NewContainersClient(a.conn).Get(a.ctx, &containersapi.GetContainerRequest{ID: request.ContainerID})
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -101,10 +109,8 @@ func (a api) createTask(id, log string, image *types.Descriptor, options any) {
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	_, err = tasksapi.NewTasksClient(a.conn).Create(a.ctx, &tasksapi.CreateTaskRequest{
-		ContainerID: id, Rootfs: mounts.Mounts, Stdout: "file://" + log, Stderr: "file://" + log, Checkpoint: image, Options: pack(a.t, options),
-	})
-	if err != nil {
+	request.Rootfs = mounts.Mounts
+	if _, err := tasksapi.NewTasksClient(a.conn).Create(a.ctx, request); err != nil {
 		a.t.Fatalf("creating the task: %v", err)
 	}
 }

@@ -3,6 +3,7 @@
 package containerd
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,9 +12,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	eventsapi "github.com/containerd/containerd/api/events"
+	tasksapi "github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/api/types/runc/options"
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/bxrne/zbox/tests/integration"
@@ -164,31 +168,68 @@ func (w way) options(criu string) *options.Options {
 func TestTerminalIsRestored(t *testing.T) {
 	integration.NeedsCriu(t)
 	forEachWay(t, func(t *testing.T, w way) {
-		life, again, saved := fresh("life"), fresh("again"), fresh("saved")
-		cmd := Ctr(with(w.run(), "-t", Image, life, "sh")...)
+		api, id, dir := dial(t), fresh("life"), t.TempDir()
+		cmd := Ctr(with(w.run(), "-t", Image, id, "sh")...)
 		term := onTerminal(t, cmd)
 		term.Expect("# ")
 		term.Send("word=mem; echo set-$word\n")
 		term.Expect("set-mem")
-		Must(t, "containers", "checkpoint", "--task", life, saved)
-		term.Send("echo still-$word\n")
-		term.Expect("still-mem")
-		Must(t, "tasks", "kill", "-s", "9", life)
-		_ = cmd.Wait() // the exit status is that of the kill
-		Run(t, "tasks", "rm", life)
-
-		cmd = Ctr("containers", "restore", "--live", again, saved)
-		term = onTerminal(t, cmd)
-		term.Send("echo again-$word; until stty size | grep '33 90'; do :; done\n")
-		term.Expect("again-mem")
-		term.Expect("33 90\r")
-		term.Send("exit 6\n")
-		_ = cmd.Wait() // the exit status is what is looked at
-		if code := cmd.ProcessState.ExitCode(); code != 6 {
-			t.Errorf("ctr restore: exit %d, want 6; the terminal shows %q", code, term.Text())
+		image, err := api.checkpoint(id, &options.CheckpointOptions{Exit: true})
+		if err != nil {
+			t.Fatal(err)
 		}
-		Must(t, "images", "rm", saved)
+		_ = cmd.Wait() // the exit status is that of the kill
+		Run(t, "tasks", "rm", id)
+
+		in, out := fifo(t, filepath.Join(dir, "in")), fifo(t, filepath.Join(dir, "out"))
+		api.create(&tasksapi.CreateTaskRequest{
+			ContainerID: id, Terminal: true, Stdin: in.Name(), Stdout: out.Name(), Checkpoint: image, Options: pack(t, w.options("")),
+		})
+		if _, err := api.start(id); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := in.WriteString("echo again-$word; tty; exit 6\n"); err != nil {
+			t.Fatal(err)
+		}
+		shown := ""
+		engines.Eventually(t, "the shell knows the word, and its terminal", func() bool {
+			shown += available(t, out)
+			return strings.Contains(shown, "again-mem") && strings.Contains(shown, "/dev/pts/0")
+		})
+		if t.Failed() {
+			t.Logf("the terminal shows %q", shown)
+		}
+		engines.Eventually(t, "the task has stopped", func() bool { return status(t, id) == "STOPPED" })
+		engines.Case{Args: "tasks rm " + id, Stderr: "exit code 6"}.Check(t, client()...)
 	})
+}
+
+// fifo makes one that always has a reader and a writer.
+func fifo(t *testing.T, path string) *os.File {
+	t.Helper()
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return f
+}
+
+// available is what there is in a fifo.
+func available(t *testing.T, f *os.File) string {
+	t.Helper()
+	if err := f.SetReadDeadline(time.Now().Add(10 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	text := make([]byte, 4096)
+	n, err := f.Read(text)
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	return string(text[:n])
 }
 
 // needsCriuPath is for tests that set the option CriuPath.
