@@ -72,6 +72,9 @@ func (s *service) create(ctx context.Context, c *container, rootfs []*types.Moun
 	}
 	if c.image != "" {
 		c.init.setStatus(createdStatus)
+		if err := ctx.Err(); err != nil { // as below
+			return errors.Join(err, c.unmount())
+		}
 		return nil
 	}
 	st, err := s.openStreams(ctx, c.id, c.init.stdio)
