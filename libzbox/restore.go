@@ -29,7 +29,7 @@ type RestoreOptions struct {
 }
 
 // Restore makes the container id from the bundle and lets CRIU fill it with the processes of an image; it runs when Restore returns. The
-// image decides what the processes are and what they hold; what they may do is checked against the bundle's configuration, see checkRestored.
+// image decides what the processes are and what they hold; what they may do is checked against the bundle's configuration, see lastBeforeResume.
 // After an error nothing of the container is left.
 func (r *Runtime) Restore(id string, o RestoreOptions) (*Container, *Process, error) {
 	if err := r.privileged(); err != nil {

@@ -1,10 +1,12 @@
 package libzbox
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,6 +42,9 @@ func (p *performer) killRestored() {
 func (p *performer) compareRestored() error {
 	err := p.checkJoined()
 	if err == nil {
+		err = p.checkMaps()
+	}
+	if err == nil {
 		err = p.checkProcesses()
 	}
 	if err == nil {
@@ -55,6 +60,9 @@ func (p *performer) checkProcesses() error {
 	limits := p.limitsOfPlan()
 	for _, process := range p.container.j.Init.tree() {
 		if err := p.checkNew(process.Pid); err != nil {
+			return err
+		}
+		if err := p.checkProfile(process.Pid); err != nil {
 			return err
 		}
 		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", process.Pid))
@@ -93,6 +101,21 @@ func (p *performer) checkNew(pid int) error {
 	})
 }
 
+// checkProfile: where the configuration has an AppArmor profile, no process is without one. A profile may lead to another.
+func (p *performer) checkProfile(pid int) error {
+	if p.spec.Process.ApparmorProfile == "" || p.spec.Process.ApparmorProfile == unconfined {
+		return nil
+	}
+	label, err := os.ReadFile(fmt.Sprintf("/proc/%d/attr/current", pid))
+	if err == nil && strings.TrimSpace(string(label)) == unconfined {
+		err = fmt.Errorf("process %d has no AppArmor profile, which process.apparmorProfile asks for", pid)
+	}
+	return err
+}
+
+// unconfined is AppArmor's name for no profile.
+const unconfined = "unconfined"
+
 // checkJoined: init is in the namespaces that the configuration names.
 func (p *performer) checkJoined() error {
 	return p.eachNamespace(func(ns specs.LinuxNamespace, file string) error {
@@ -106,6 +129,48 @@ func (p *performer) checkJoined() error {
 		return err
 	})
 }
+
+// checkMaps: the ids of a new user namespace stand for those of the host that the configuration says.
+func (p *performer) checkMaps() error {
+	n := plan.First[*plan.MapIDs](p.plan)
+	if n == 0 {
+		return nil
+	}
+	want := p.plan.Steps[n-1].(*plan.MapIDs)
+	for _, m := range []struct {
+		file, field string
+		ids         []plan.IDMap
+	}{{"uid_map", "linux.uidMappings", want.UIDs}, {"gid_map", "linux.gidMappings", want.GIDs}} {
+		got, err := readIDMap(fmt.Sprintf("/proc/%d/%s", p.pid, m.file))
+		if err != nil {
+			return err
+		}
+		if ids := slices.SortedFunc(slices.Values(m.ids), byContainerID); !slices.Equal(got, ids) {
+			return fmt.Errorf("its %s is %v, not that of %s", m.file, got, m.field)
+		}
+	}
+	return nil
+}
+
+// readIDMap reads a map (user_namespaces(7)), in the order of the ids in the container.
+func readIDMap(file string) ([]plan.IDMap, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var ids []plan.IDMap
+	for line := range strings.Lines(string(data)) {
+		var m plan.IDMap
+		if _, err := fmt.Sscan(line, &m.Container, &m.Host, &m.Size); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", file, err)
+		}
+		ids = append(ids, m)
+	}
+	slices.SortFunc(ids, byContainerID)
+	return ids, nil
+}
+
+func byContainerID(a, b plan.IDMap) int { return cmp.Compare(a.Container, b.Container) }
 
 func (p *performer) eachNamespace(do func(ns specs.LinuxNamespace, file string) error) error {
 	if p.spec.Linux == nil {

@@ -294,8 +294,9 @@ func confinement(t *testing.T, pid int) string {
 func TestImageThatAsksForMoreIsNotRestored(t *testing.T) {
 	NeedsCriu(t)
 	ZboxOnly(t, "others restore what the image says")
+	NeedsAppArmor(t)
 	r := New(t)
-	dir := bindSource(t)
+	loadProfile(t, r.Marker)
 	for _, test := range []struct {
 		name, reason  string
 		saved, strict func(*specs.Spec)
@@ -324,13 +325,12 @@ func TestImageThatAsksForMoreIsNotRestored(t *testing.T) {
 			WithoutNamespace(specs.PIDNamespace), WithNamespace(specs.PIDNamespace, ""),
 		},
 		{
-			"no mask", "/etc/passwd is not masked",
-			func(*specs.Spec) {}, func(s *specs.Spec) { s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, "/etc/passwd") },
+			"no profile", "has no AppArmor profile, which process.apparmorProfile asks for",
+			func(*specs.Spec) {}, func(s *specs.Spec) { s.Process.ApparmorProfile = r.Marker },
 		},
 		{
-			"writable mount", "/mnt is writable",
-			Mount(specs.Mount{Destination: "/mnt", Type: "bind", Source: dir, Options: []string{"rbind"}}),
-			func(s *specs.Spec) { s.Mounts[len(s.Mounts)-1].Options = []string{"rbind", "ro"} },
+			"no mask", "/etc/passwd is not masked",
+			func(*specs.Spec) {}, func(s *specs.Spec) { s.Linux.MaskedPaths = append(s.Linux.MaskedPaths, "/etc/passwd") },
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -403,6 +403,22 @@ func TestLinksAtMountPointsOfARestoreReachNothingOfTheHost(t *testing.T) {
 	}
 }
 
+func TestReadOnlyMountOfTheConfigurationIsSoWhateverTheImageSays(t *testing.T) {
+	NeedsCriu(t)
+	ZboxOnly(t, "runc's is as the image says")
+	r := New(t)
+	dir := bindSource(t)
+	b := NewBundle(t, Counting, Mount(specs.Mount{Destination: "/mnt", Type: "bind", Source: dir, Options: []string{"rbind"}}))
+	c := r.Start(b)
+	c.Counted(1)
+	image := c.checkpoint(t)
+	b.Change(func(s *specs.Spec) { s.Mounts[len(s.Mounts)-1].Options = []string{"rbind", "ro"} })
+	again := r.Restore(b, image)
+	if res := again.Exec(again.ID, "/bin/touch", "/mnt/new"); res.Code == 0 || !strings.Contains(res.Stderr, "Read-only file system") {
+		t.Errorf("touch: exit %d: %s", res.Code, res.Stderr)
+	}
+}
+
 func TestHooksOfTheRuntimeRunAtRestore(t *testing.T) {
 	NeedsCriu(t)
 	r := New(t)
@@ -456,6 +472,13 @@ func TestUserNamespaceIsRestored(t *testing.T) {
 	if text := confinement(t, again.Pid); !strings.Contains(text, "100000") {
 		t.Errorf("no map: %s", text)
 	}
+	image := again.checkpoint(t)
+	b.Change(func(s *specs.Spec) {
+		s.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 1000}}
+	})
+	id := r.ID("refused")
+	b.PlaceCgroup(id)
+	r.Refuse([]string{"its uid_map is [{0 100000 65536}], not that of linux.uidMappings"}, "restore", "-d", "--bundle", b.Dir, "--image-path", image, id)
 }
 
 func TestCheckpointErrorsSayWhatIsWrong(t *testing.T) {
