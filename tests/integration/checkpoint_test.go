@@ -641,8 +641,8 @@ func TestKilledCheckpointAndRestoreLeaveNothing(t *testing.T) {
 		on    func(*testing.T) *Runtime
 		every time.Duration
 	}{
-		{"cgroupfs", New, 150 * time.Millisecond},
-		{"systemd", func(t *testing.T) *Runtime { return New(t).OnSystemd() }, 300 * time.Millisecond},
+		{"cgroupfs", New, 250 * time.Millisecond},
+		{"systemd", func(t *testing.T) *Runtime { return New(t).OnSystemd() }, 500 * time.Millisecond},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := test.on(t)
