@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -173,18 +172,6 @@ func (r *Runtime) privileged() error {
 	return err
 }
 
-// namespacePath is the path of the namespace of a type that the container joins; "" when it has a new one, or none of its own.
-func namespacePath(s *specs.Spec, kind specs.LinuxNamespaceType) string {
-	if s.Linux != nil {
-		for _, ns := range s.Linux.Namespaces {
-			if ns.Type == kind {
-				return ns.Path
-			}
-		}
-	}
-	return ""
-}
-
 // externalNamespaces are those that an image refers to by a name, if they are the container's by path: CRIU's keys for them are free, these
 // are runc's.
 var externalNamespaces = []struct {
@@ -204,8 +191,4 @@ func keepCgroupOptions(s *criu.Session, config *specs.Spec) (*cgroup.KeptOptions
 		s.Apart(kept.Root())
 	}
 	return kept, err
-}
-
-func hasNewNamespace(s *specs.Spec, kind specs.LinuxNamespaceType) bool {
-	return s.Linux != nil && slices.ContainsFunc(s.Linux.Namespaces, func(ns specs.LinuxNamespace) bool { return ns.Type == kind && ns.Path == "" })
 }

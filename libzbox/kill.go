@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/bxrne/zbox/cgroup"
@@ -80,13 +81,5 @@ func (c *Container) killAll(sig unix.Signal, status Status) error {
 // SharesPidNamespace reports whether the container has no new pid namespace: then the death of init does not end its other processes.
 func (c *Container) SharesPidNamespace() bool {
 	s, err := c.Spec()
-	if err != nil || s.Linux == nil {
-		return true
-	}
-	for _, n := range s.Linux.Namespaces {
-		if n.Type == "pid" {
-			return n.Path != ""
-		}
-	}
-	return true
+	return err != nil || !hasNewNamespace(s, specs.PIDNamespace)
 }

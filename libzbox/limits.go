@@ -59,11 +59,11 @@ func (p *performer) joinCgroup() error {
 // cgroupOwner is the host uid that the container's own cgroup is handed to on v2, so that the container can manage it: that of the
 // process, when it has a cgroup namespace of its own and a writable cgroup mount; nil for root, who needs no permission.
 func cgroupOwner(s *specs.Spec) *int {
-	if s.Linux == nil || s.Process == nil || !ownCgroupNamespace(s) || !writableCgroupMount(s) {
+	if s.Linux == nil || s.Process == nil || !hasNewNamespace(s, specs.CgroupNamespace) || !writableCgroupMount(s) {
 		return nil
 	}
 	uid := int(s.Process.User.UID)
-	if joinsUserNamespace(s) { // whose maps are not here
+	if namespacePath(s, specs.UserNamespace) != "" { // whose maps are not here
 		return nil
 	}
 	if len(s.Linux.UIDMappings) > 0 {
@@ -76,18 +76,6 @@ func cgroupOwner(s *specs.Spec) *int {
 		return nil
 	}
 	return &uid
-}
-
-func ownCgroupNamespace(s *specs.Spec) bool {
-	return slices.ContainsFunc(s.Linux.Namespaces, func(ns specs.LinuxNamespace) bool {
-		return ns.Type == specs.CgroupNamespace && ns.Path == ""
-	})
-}
-
-func joinsUserNamespace(s *specs.Spec) bool {
-	return slices.ContainsFunc(s.Linux.Namespaces, func(ns specs.LinuxNamespace) bool {
-		return ns.Type == specs.UserNamespace && ns.Path != ""
-	})
 }
 
 func writableCgroupMount(s *specs.Spec) bool {

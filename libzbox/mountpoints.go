@@ -1,7 +1,6 @@
 package libzbox
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -77,24 +76,26 @@ func makeMountPoint(below, target string, directory bool) error {
 		return err
 	}
 	defer top.Close()
-	inside := &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
 	names := strings.Split(strings.Trim(path.Clean("/"+target), "/"), "/")
 	for i, name := range names {
 		so := "/" + path.Join(names[:i+1]...)
-		fd, err := unix.Openat2(int(top.Fd()), so, inside)
-		if err == nil {
-			unix.Close(fd)
+		there, err := inside(top, so)
+		if err != nil {
+			return err
+		}
+		if there != nil {
+			there.Close()
 			continue
 		}
-		if !errors.Is(err, unix.ENOENT) {
-			return &os.PathError{Op: "open", Path: so, Err: err}
-		}
-		parent, err := unix.Openat2(int(top.Fd()), path.Dir(so), inside)
+		parent, err := inside(top, path.Dir(so))
 		if err != nil {
-			return &os.PathError{Op: "open", Path: path.Dir(so), Err: err}
+			return err
 		}
-		err = makeEmpty(parent, name, directory || i < len(names)-1)
-		unix.Close(parent)
+		if parent == nil { // it was there a moment ago
+			return &os.PathError{Op: "open", Path: path.Dir(so), Err: unix.ENOENT}
+		}
+		err = makeEmpty(int(parent.Fd()), name, directory || i < len(names)-1)
+		parent.Close()
 		if err != nil {
 			return &os.PathError{Op: "make", Path: so, Err: err}
 		}

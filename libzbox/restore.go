@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"github.com/opencontainers/cgroups"
@@ -304,8 +303,7 @@ func (p *performer) restoreHostSteps() error {
 // inPrivateMounts calls do on a thread with a mount namespace of its own, in which dir is a mount point, as CRIU wants the new root to be.
 // The namespace, and the mount with it, goes when the last process in it ends, whatever happens to zbox.
 func inPrivateMounts(dir string, do func() error) error {
-	result := make(chan error, 1)
-	onOwnThread(func() {
+	return OnOwnThread(func() error {
 		err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS)
 		if err == nil {
 			// What is mounted here must not show outside; what is unmounted outside must not stay here.
@@ -315,30 +313,8 @@ func inPrivateMounts(dir string, do func() error) error {
 			err = unix.Mount(dir, dir, "", unix.MS_BIND|unix.MS_REC, "")
 		}
 		if err != nil {
-			result <- fmt.Errorf("making the root of the restored container a mount point: %w", err)
-			return
+			return fmt.Errorf("making the root of the restored container a mount point: %w", err)
 		}
-		result <- do()
+		return do()
 	})
-	return <-result
-}
-
-// onOwnThread calls do on a thread that ends with it, so that nobody gets it with what do has changed. The first thread of a process would
-// not end: it would keep all that as long as the process lives.
-func onOwnThread(do func()) {
-	go func() {
-		runtime.LockOSThread()
-		if unix.Gettid() != unix.Getpid() {
-			do()
-			return
-		}
-		ended := make(chan struct{})
-		go func() { // on another one, since this goroutine holds the first
-			defer close(ended)
-			runtime.LockOSThread()
-			do()
-		}()
-		<-ended
-		runtime.UnlockOSThread()
-	}()
 }

@@ -84,8 +84,7 @@ func inMountNamespace(pid int, do func() error) error {
 		return err
 	}
 	defer ns.Close()
-	result := make(chan error, 1)
-	onOwnThread(func() {
+	return OnOwnThread(func() error {
 		err := unix.Unshare(unix.CLONE_FS)
 		if err == nil {
 			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS)
@@ -93,9 +92,8 @@ func inMountNamespace(pid int, do func() error) error {
 		if err == nil {
 			err = do()
 		}
-		result <- err
+		return err
 	})
-	return <-result
 }
 
 // checkMounts: what the plan makes read-only or hides is so. A container that may mount by itself has the right to change that.

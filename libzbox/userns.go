@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -49,14 +50,6 @@ func userNamespaceRemedy(proc string, err error, making, root bool) string {
 
 // chrooted reports whether no mount is at /, which is so in the directory of a chroot(2), if that is not a mount point itself.
 func chrooted(proc string) bool {
-	text, err := os.ReadFile(filepath.Join(proc, "self/mountinfo"))
-	if err != nil {
-		return false
-	}
-	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) > 4 && fields[4] == "/" {
-			return false
-		}
-	}
-	return true
+	mounts, err := readMounts(filepath.Join(proc, "self/mountinfo"))
+	return err == nil && !slices.ContainsFunc(mounts, func(m mountInfo) bool { return m.point == "/" })
 }

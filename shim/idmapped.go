@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,7 +100,7 @@ func (maps *idMaps) mountOverlay(root string, m mount.Mount) error {
 	defer closeAll(&layers)
 	m.Target, m.Options = "", slices.Delete(slices.Clone(m.Options), lower, lower+1)
 	var overlay *os.File
-	err = onThreadOfItsOwn(func() (err error) {
+	err = libzbox.OnOwnThread(func() (err error) {
 		overlay, err = overlayOf(layers, m, target)
 		return err
 	})
@@ -158,19 +157,4 @@ func attach(tree *os.File, target string) error {
 		return fmt.Errorf("mounting the idmapped %s at %s: %w", tree.Name(), target, err)
 	}
 	return nil
-}
-
-// onThreadOfItsOwn runs what changes its thread, which ends behind it. The main thread cannot end: it waits for another one.
-func onThreadOfItsOwn(do func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			done <- onThreadOfItsOwn(do)
-			runtime.UnlockOSThread()
-			return
-		}
-		done <- do() // and the thread stays locked
-	}()
-	return <-done
 }

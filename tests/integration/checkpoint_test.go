@@ -27,6 +27,14 @@ func (c *Container) checkpoint(t *testing.T, flags ...string) (image string) {
 	return image
 }
 
+// refuseRestore fails the test unless the image is not restored, for the reasons in texts.
+func (r *Runtime) refuseRestore(b *Bundle, image string, texts ...string) (id string, _ Result) {
+	r.t.Helper()
+	id = r.ID("refused" + strconv.Itoa(len(r.ids)))
+	b.PlaceCgroup(id)
+	return id, r.Refuse(texts, "restore", "-d", "--bundle", b.Dir, "--image-path", image, id)
+}
+
 // next checks that what a restored container counts follows on what it had counted before.
 func next(t *testing.T, before, after []string) {
 	t.Helper()
@@ -341,9 +349,7 @@ func TestImageThatAsksForMoreIsNotRestored(t *testing.T) {
 			before := c.Output()
 			defer keepReaping()() // orphans of the host's pid namespace, whose pids are needed again
 			b.Change(test.strict)
-			id := r.ID("refused")
-			b.PlaceCgroup(id)
-			res := r.Refuse([]string{"the image was not restored, it asks for more than config.json", test.reason}, "restore", "-d", "--bundle", b.Dir, "--image-path", image, id)
+			id, res := r.refuseRestore(b, image, "the image was not restored, it asks for more than config.json", test.reason)
 			if res.Stdout != "" {
 				t.Errorf("it has run: %q behind %q", res.Stdout, before)
 			}
@@ -476,9 +482,7 @@ func TestUserNamespaceIsRestored(t *testing.T) {
 	b.Change(func(s *specs.Spec) {
 		s.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: 100000, Size: 1000}}
 	})
-	id := r.ID("refused")
-	b.PlaceCgroup(id)
-	r.Refuse([]string{"its uid_map is [{0 100000 65536}], not that of linux.uidMappings"}, "restore", "-d", "--bundle", b.Dir, "--image-path", image, id)
+	r.refuseRestore(b, image, "its uid_map is [{0 100000 65536}], not that of linux.uidMappings")
 }
 
 func TestCheckpointErrorsSayWhatIsWrong(t *testing.T) {
@@ -531,9 +535,7 @@ func TestRestoreWithTooLittleMemorySaysSo(t *testing.T) {
 	image := c.checkpoint(t)
 	limit := int64(256 << 10)
 	b.Change(func(s *specs.Spec) { s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &limit, Swap: &limit} })
-	id := r.ID("small")
-	b.PlaceCgroup(id)
-	r.Refuse([]string{"out of memory, linux.resources.memory.limit is too small for CRIU"}, "restore", "-d", "--bundle", b.Dir, "--image-path", image, id)
+	r.refuseRestore(b, image, "out of memory, linux.resources.memory.limit is too small for CRIU")
 }
 
 // A file that the container has open and cannot have opened itself.
