@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,27 +17,57 @@ import (
 // by a process of the machine's first cgroup namespace sets them for all: criu's mounts have none, and would clear them.
 type KeptOptions struct {
 	dir  *os.File // nil where nothing can change them, and behind PutBack
-	want []string
+	want []string // nil unless kept
 }
 
 // firstNamespace is PROC_CGROUP_INIT_INO of the kernel: the inode number of the first cgroup namespace.
 const firstNamespace = 0xEFFFFFFB
 
-// KeepOptions remembers the options until PutBack.
-func KeepOptions() (*KeptOptions, error) {
+// KeepOptions opens the root of cgroup v2, and with keep remembers its options until PutBack. Meanwhile no other zbox can do that, which would
+// take the options that have been cleared for those to be put back.
+func KeepOptions(keep bool) (_ *KeptOptions, err error) {
 	k := &KeptOptions{}
+	defer func() {
+		if err != nil && k.dir != nil {
+			k.dir.Close()
+		}
+	}()
 	var st unix.Stat_t
 	if err := unix.Stat("/proc/self/ns/cgroup", &st); err != nil || st.Ino != firstNamespace {
 		return k, err
 	}
-	point, options, err := unifiedMount()
+	point, _, err := unifiedMount()
 	if err != nil || point == "" {
 		return k, err
 	}
-	k.want = options
-	k.dir, err = os.Open(point)
+	if k.dir, err = os.Open(point); err != nil || !keep {
+		return k, err
+	}
+	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+		err = unix.Flock(int(k.dir.Fd()), unix.LOCK_EX)
+	}
+	if err != nil {
+		return k, fmt.Errorf("locking %s: %w", point, err)
+	}
+	_, k.want, err = unifiedMount()
 	return k, err
 }
+
+// SetOptions puts back the options that a zbox has kept which was killed meanwhile.
+func SetOptions(want []string) error {
+	k, err := KeepOptions(true)
+	if err == nil && k.dir == nil {
+		err = errors.New("this is not the machine's cgroup namespace")
+	}
+	if err != nil {
+		return fmt.Errorf("putting back the options of cgroup v2 (%s): %w", strings.Join(want, ","), err)
+	}
+	k.want = want
+	return k.PutBack()
+}
+
+// Options are those that are kept; nil for none.
+func (k *KeptOptions) Options() []string { return k.want }
 
 // Root is the root of cgroup v2, which PutBack closes; nil where no process can change its options.
 func (k *KeptOptions) Root() *os.File { return k.dir }
@@ -62,6 +93,9 @@ func (k *KeptOptions) PutBack() error {
 		return nil
 	}
 	defer func() { k.dir.Close(); k.dir = nil }()
+	if k.want == nil {
+		return nil
+	}
 	_, now, err := unifiedMount()
 	if err == nil && !slices.Equal(now, k.want) {
 		err = k.reconfigure()

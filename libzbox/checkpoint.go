@@ -57,16 +57,16 @@ func (c *Container) Checkpoint(o CheckpointOptions) error {
 		return err
 	}
 	defer done()
-	options, err := keepCgroupOptions(s, config)
+	options, err := c.keepCgroupOptions(s, config)
 	if err != nil {
 		return err
 	}
-	err = o.dump(s, request, options)
-	return errors.Join(err, options.PutBack())
+	err = c.dump(s, request, &o, options)
+	return errors.Join(err, c.putBackCgroupOptions(options))
 }
 
 // dump has criu save the processes.
-func (o *CheckpointOptions) dump(s *criu.Session, request *criu.Options, options *cgroup.KeptOptions) error {
+func (c *Container) dump(s *criu.Session, request *criu.Options, o *CheckpointOptions, options *cgroup.KeptOptions) error {
 	pid, err := s.Start()
 	if err != nil {
 		return err
@@ -78,7 +78,15 @@ func (o *CheckpointOptions) dump(s *criu.Session, request *criu.Options, options
 	if o.PreDump {
 		dump = s.PreDump
 	}
-	return o.explain(dump(request, o.notified), dumpLog)
+	notified := func(n criu.Notification) error {
+		if n.Script == statusReady { // nothing is mounted any more, and the pages may take long to be fetched
+			if err := c.putBackCgroupOptions(options); err != nil {
+				return err
+			}
+		}
+		return o.notified(n)
+	}
+	return o.explain(dump(request, notified), dumpLog)
 }
 
 // makeImage makes the image's directory, and checks the one that it builds on.
@@ -102,12 +110,15 @@ func (o *CheckpointOptions) makeImage() error {
 	return nil
 }
 
+// statusReady is CRIU's word for lazy pages that are ready to be fetched.
+const statusReady = "status-ready"
+
 // notified acts on what CRIU tells of its progress.
 func (o *CheckpointOptions) notified(n criu.Notification) error {
 	if n.File != nil {
 		n.File.Close()
 	}
-	if n.Script == "status-ready" && o.Status != nil {
+	if n.Script == statusReady && o.Status != nil {
 		if _, err := o.Status.Write([]byte{0}); err != nil {
 			return fmt.Errorf("--status-fd: %w", err)
 		}
@@ -117,7 +128,11 @@ func (o *CheckpointOptions) notified(n criu.Notification) error {
 
 // dumpRequest is everything that CRIU is to know of the container.
 func (c *Container) dumpRequest(config *specs.Spec, o *CheckpointOptions) (*criu.Options, func(), error) {
-	r, done, err := o.request(dumpLog, nil, c.j.Annotations)
+	images, err := openOwn(o.ImagePath)
+	if err != nil {
+		return nil, nil, fmt.Errorf("--image-path: %w", err)
+	}
+	r, done, err := o.request(dumpLog, images, c.j.Annotations)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/bxrne/zbox/cgroup"
 	"github.com/bxrne/zbox/criu"
 	"github.com/bxrne/zbox/host"
-	"github.com/bxrne/zbox/plan"
 )
 
 // CriuOptions are those that checkpoint and restore share. See criu(8) for what they mean to CRIU.
@@ -42,9 +41,13 @@ const (
 // criuConfigAnnotation names a file with settings for CRIU that win over those of the command line; "" is none.
 const criuConfigAnnotation = "org.criu.config"
 
-// request converts the options, and opens the directories of the image and the log; done closes them again. maps are those of the user
-// namespace that the image is read in, nil for none.
-func (o *CriuOptions) request(log string, maps *plan.MapIDs, annotations map[string]string) (_ *criu.Options, done func(), _ error) {
+// request converts the options, and opens the directory of the log; done closes it again, and the image's directory, as an error does.
+func (o *CriuOptions) request(log string, images *os.File, annotations map[string]string) (_ *criu.Options, done func(), err error) {
+	defer func() {
+		if err != nil {
+			images.Close()
+		}
+	}()
 	r := &criu.Options{
 		LogFile: log, ConfigFile: criuConfigFile(annotations), ManageCgroups: o.ManageCgroups, NetworkLock: o.NetworkLock,
 		TCPEstablished: o.TCPEstablished, ExtUnixSk: o.ExternalUnixSockets, ShellJob: o.ShellJob, FileLocks: o.FileLocks,
@@ -57,10 +60,6 @@ func (o *CriuOptions) request(log string, maps *plan.MapIDs, annotations map[str
 		}
 		r.EmptyNamespaces |= uint32(kind)
 	}
-	images, err := o.openImage(maps)
-	if err != nil {
-		return nil, nil, fmt.Errorf("--image-path: %w", err)
-	}
 	r.ImagesDirFD = int(images.Fd())
 	dir := o.WorkPath
 	if dir == "" {
@@ -68,26 +67,10 @@ func (o *CriuOptions) request(log string, maps *plan.MapIDs, annotations map[str
 	}
 	work, err := openMade(dir)
 	if err != nil {
-		images.Close()
 		return nil, nil, fmt.Errorf("directory of CRIU's log: %w", err)
 	}
 	r.WorkDirFD = int(work.Fd())
 	return r, func() { images.Close(); work.Close() }, nil
-}
-
-// openImage opens the image's directory. Processes in a new user namespace read the image there, as its root: for them it is idmapped, so that
-// what root has written is theirs. Where the file system cannot do that, the image's own permissions decide.
-func (o *CriuOptions) openImage(maps *plan.MapIDs) (*os.File, error) {
-	images, err := os.Open(o.ImagePath)
-	if err != nil || maps == nil {
-		return images, err
-	}
-	mapped, err := OpenIDMapped([]string{o.ImagePath}, maps.UIDs, maps.GIDs)
-	if err != nil {
-		return images, nil
-	}
-	images.Close()
-	return mapped[0], nil
 }
 
 // openMade opens a directory that is written to, and makes it if it is missing. What comes into it holds the memory of processes, and CRIU
@@ -96,6 +79,11 @@ func openMade(path string) (*os.File, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, err
 	}
+	return openOwn(path)
+}
+
+// openOwn opens a directory that is to be the caller's alone.
+func openOwn(path string) (*os.File, error) {
 	dir, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -184,11 +172,41 @@ var externalNamespaces = []struct {
 }
 
 // keepCgroupOptions sees to it that criu, which mounts cgroup v2, leaves the options of the machine's cgroup v2 alone: a container with a cgroup
-// namespace needs no criu in that of the machine. Where it has none, the caller is to put them back.
-func keepCgroupOptions(s *criu.Session, config *specs.Spec) (*cgroup.KeptOptions, error) {
-	kept, err := cgroup.KeepOptions()
-	if err == nil && kept.Root() != nil && hasNewNamespace(config, specs.CgroupNamespace) {
-		s.Apart(kept.Root())
+// namespace needs no criu in that of the machine. Where it has none, the caller is to put them back, with putBackCgroupOptions; the journal has
+// them meanwhile, for a delete --force behind a kill -9.
+func (c *Container) keepCgroupOptions(s *criu.Session, config *specs.Spec) (*cgroup.KeptOptions, error) {
+	if err := c.restoreCgroupOptions(); err != nil {
+		return nil, err
 	}
-	return kept, err
+	apart := hasNewNamespace(config, specs.CgroupNamespace)
+	kept, err := cgroup.KeepOptions(!apart)
+	if err != nil || kept.Root() == nil {
+		return kept, err
+	}
+	if apart {
+		s.Apart(kept.Root())
+		return kept, nil
+	}
+	c.j.CgroupOptions = kept.Options()
+	if err := c.writeJournal(); err != nil {
+		return nil, errors.Join(err, kept.PutBack())
+	}
+	return kept, nil
+}
+
+// putBackCgroupOptions ends keepCgroupOptions. A second call does nothing.
+func (c *Container) putBackCgroupOptions(kept *cgroup.KeptOptions) error {
+	if err := kept.PutBack(); err != nil || c.j.CgroupOptions == nil {
+		return err
+	}
+	c.j.CgroupOptions = nil
+	return c.writeJournal()
+}
+
+// restoreCgroupOptions puts back what a checkpoint or restore of the container has kept that was killed.
+func (c *Container) restoreCgroupOptions() error {
+	if c.j.CgroupOptions == nil {
+		return nil
+	}
+	return cgroup.SetOptions(c.j.CgroupOptions)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/bxrne/zbox/criu"
@@ -125,20 +126,23 @@ func TestMountPointsAreMadeBelowTheRootAndInSources(t *testing.T) {
 
 func TestLimitsOfThePlanHoldForEachThread(t *testing.T) {
 	limits := processLimits{caps: 1<<unix.CAP_KILL | 1<<unix.CAP_CHOWN, noNewPrivs: true, seccomp: true}
-	const good = "CapInh:\t0000000000000000\nCapPrm:\t0000000000000020\nCapEff:\t0000000000000020\nCapBnd:\t0000000000000021\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n"
-	status := filepath.Join(t.TempDir(), "status")
+	const good = "State:\tS (sleeping)\nCapInh:\t0000000000000000\nCapPrm:\t0000000000000020\nCapEff:\t0000000000000020\nCapBnd:\t0000000000000021\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n"
+	p := &performer{spec: &specs.Spec{Process: &specs.Process{}}}
+	thread := t.TempDir()
 	for _, test := range []struct{ old, new, want string }{
 		{"", "", ""},
+		{good, "State:\tZ (zombie)\nCapPrm:\t0000000000200020\nNoNewPrivs:\t0\nSeccomp:\t0\n", ""},
+		{"Seccomp:\t2", "", "it has no seccomp filter, which linux.seccomp asks for"},
 		{"CapPrm:\t0000000000000020", "CapPrm:\t0000000000200020", "it has capabilities that process.capabilities does not list (CapPrm: 0x200000)"},
 		{"CapBnd:\t0000000000000021", "CapBnd:\t0000000000000023", "it has capabilities that process.capabilities does not list (CapBnd: 0x2)"},
 		{"NoNewPrivs:\t1", "NoNewPrivs:\t0", "it may gain privileges, which process.noNewPrivileges forbids"},
 		{"Seccomp:\t2", "Seccomp:\t0", "it has no seccomp filter, which linux.seccomp asks for"},
 	} {
-		if err := os.WriteFile(status, []byte(strings.Replace(good, test.old, test.new, 1)), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(thread, "status"), []byte(strings.Replace(good, test.old, test.new, 1)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		got := ""
-		if err := limits.check(status); err != nil {
+		if err := p.checkThread(thread, limits); err != nil {
 			got = err.Error()
 		}
 		if got != test.want {

@@ -61,6 +61,8 @@ type journal struct {
 	Resctrl string       `json:"resctrl,omitempty"` // the resctrl directory that we made
 	// ResctrlMonitor is the monitoring group that we made, which may be in a class of others.
 	ResctrlMonitor string `json:"resctrlMonitor,omitempty"`
+	// CgroupOptions are those of the machine's cgroup v2, which criu may have cleared while they stand here.
+	CgroupOptions []string `json:"cgroupOptions,omitempty"`
 }
 
 const journalVersion = 1

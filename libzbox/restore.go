@@ -95,10 +95,10 @@ func (p *performer) restore(d *draft, o *RestoreOptions) error {
 	if err := p.makeCgroup(); err != nil {
 		return err
 	}
-	if p.options, err = keepCgroupOptions(s, d.spec); err != nil {
+	if p.options, err = p.container.keepCgroupOptions(s, d.spec); err != nil {
 		return err
 	}
-	defer p.options.PutBack()
+	defer p.container.putBackCgroupOptions(p.options)
 	var request *criu.Options
 	var pid int
 	done := func() {}
@@ -121,7 +121,7 @@ func (p *performer) restore(d *draft, o *RestoreOptions) error {
 		return err
 	}
 	pid, err = s.Restore(request, p.restored)
-	if uerr := p.options.PutBack(); uerr != nil { // criu has failed before it told of that
+	if uerr := p.container.putBackCgroupOptions(p.options); uerr != nil { // criu has failed before it told of that
 		err = errors.Join(err, uerr)
 	}
 	if err == nil && (pid != p.pid || !p.checked) {
@@ -148,7 +148,11 @@ func (p *performer) restoreRequest(s *criu.Session, d *draft, o *RestoreOptions)
 	if n := plan.First[*plan.MapIDs](d.plan); n > 0 {
 		maps = d.plan.Steps[n-1].(*plan.MapIDs)
 	}
-	r, done, err := o.request(restoreLog, maps, d.spec.Annotations)
+	images, err := o.openImage(maps, p.container.dir)
+	if err != nil {
+		return nil, func() {}, fmt.Errorf("--image-path: %w", err)
+	}
+	r, done, err := o.request(restoreLog, images, d.spec.Annotations)
 	if err != nil {
 		return nil, func() {}, err
 	}
@@ -280,7 +284,7 @@ func (p *performer) restored(n criu.Notification) error {
 		}
 		return p.restoreHostSteps()
 	case "post-setup-namespaces": // all is mounted
-		return p.options.PutBack()
+		return p.container.putBackCgroupOptions(p.options)
 	case "pre-resume":
 		return p.lastBeforeResume()
 	}

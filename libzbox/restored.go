@@ -59,23 +59,36 @@ func (p *performer) compareRestored() error {
 func (p *performer) checkProcesses() error {
 	limits := p.limitsOfPlan()
 	for _, process := range p.container.j.Init.tree() {
-		if err := p.checkNew(process.Pid); err != nil {
-			return err
-		}
-		if err := p.checkProfile(process.Pid); err != nil {
-			return err
-		}
-		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", process.Pid))
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", process.Pid))
 		if err != nil || len(threads) == 0 {
 			return fmt.Errorf("process %d is gone", process.Pid)
 		}
-		for _, status := range threads {
-			if err := limits.check(status); err != nil {
+		for _, thread := range threads {
+			if err := p.checkThread(thread, limits); err != nil {
 				return fmt.Errorf("process %d: %w", process.Pid, err)
 			}
 		}
 	}
 	return nil
+}
+
+// checkThread looks into the directory of a thread in procfs. A thread that has ended does nothing any more and has no namespaces: CRIU restores
+// zombies, too. The first thread of a process can be one while others run.
+func (p *performer) checkThread(thread string, limits processLimits) error {
+	status, err := readStatus(filepath.Join(thread, "status"))
+	if err != nil {
+		return err
+	}
+	if state := status["State"]; strings.HasPrefix(state, "Z") || strings.HasPrefix(state, "X") {
+		return nil
+	}
+	if err := p.checkNew(thread); err != nil {
+		return err
+	}
+	if err := p.checkProfile(thread); err != nil {
+		return err
+	}
+	return limits.check(status)
 }
 
 // tree is the process with all its descendants.
@@ -87,28 +100,28 @@ func (p processID) tree() []processID {
 	return all
 }
 
-// checkNew: where the configuration has a new namespace, no process may be in zbox's own.
-func (p *performer) checkNew(pid int) error {
+// checkNew: where the configuration has a new namespace, no thread may be in zbox's own.
+func (p *performer) checkNew(thread string) error {
 	return p.eachNamespace(func(ns specs.LinuxNamespace, file string) error {
 		if ns.Path != "" {
 			return nil
 		}
-		same, err := sameNamespace("/proc/self/ns/"+file, fmt.Sprintf("/proc/%d/ns/%s", pid, file))
+		same, err := sameNamespace("/proc/self/ns/"+file, filepath.Join(thread, "ns", file))
 		if err == nil && same {
-			err = fmt.Errorf("process %d is in the %s namespace of the host", pid, ns.Type)
+			err = fmt.Errorf("it is in the %s namespace of the host", ns.Type)
 		}
 		return err
 	})
 }
 
-// checkProfile: where the configuration has an AppArmor profile, no process is without one. A profile may lead to another.
-func (p *performer) checkProfile(pid int) error {
+// checkProfile: where the configuration has an AppArmor profile, no thread is without one. A profile may lead to another.
+func (p *performer) checkProfile(thread string) error {
 	if p.spec.Process.ApparmorProfile == "" || p.spec.Process.ApparmorProfile == unconfined {
 		return nil
 	}
-	label, err := os.ReadFile(fmt.Sprintf("/proc/%d/attr/current", pid))
+	label, err := os.ReadFile(filepath.Join(thread, "attr/current"))
 	if err == nil && strings.TrimSpace(string(label)) == unconfined {
-		err = fmt.Errorf("process %d has no AppArmor profile, which process.apparmorProfile asks for", pid)
+		err = errors.New("it has no AppArmor profile, which process.apparmorProfile asks for")
 	}
 	return err
 }
@@ -222,33 +235,36 @@ func (p *performer) limitsOfPlan() processLimits {
 	return l
 }
 
-// check reads the status file of a thread (proc_pid_status(5)).
-func (l processLimits) check(status string) error {
-	data, err := os.ReadFile(status)
+// readStatus reads the status file of a thread (proc_pid_status(5)).
+func readStatus(file string) (map[string]string, error) {
+	data, err := os.ReadFile(file)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	status := map[string]string{}
 	for line := range strings.Lines(string(data)) {
-		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		value = strings.TrimSpace(value)
-		switch key {
-		case "CapPrm", "CapEff", "CapBnd", "CapAmb":
-			caps, err := strconv.ParseUint(value, 16, 64)
-			if err != nil {
-				return fmt.Errorf("%s: %s: %w", status, key, err)
-			}
-			if more := caps &^ l.caps; more != 0 {
-				return fmt.Errorf("it has capabilities that process.capabilities does not list (%s: %#x)", key, more)
-			}
-		case "NoNewPrivs":
-			if l.noNewPrivs && value != "1" {
-				return errors.New("it may gain privileges, which process.noNewPrivileges forbids")
-			}
-		case "Seccomp":
-			if l.seccomp && value != "2" {
-				return errors.New("it has no seccomp filter, which linux.seccomp asks for")
-			}
+		key, value, _ := strings.Cut(line, ":")
+		status[key] = strings.TrimSpace(value)
+	}
+	return status, nil
+}
+
+// check compares a thread's status.
+func (l processLimits) check(status map[string]string) error {
+	for _, key := range []string{"CapPrm", "CapEff", "CapBnd", "CapAmb"} {
+		caps, err := strconv.ParseUint(status[key], 16, 64)
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
 		}
+		if more := caps &^ l.caps; more != 0 {
+			return fmt.Errorf("it has capabilities that process.capabilities does not list (%s: %#x)", key, more)
+		}
+	}
+	if l.noNewPrivs && status["NoNewPrivs"] != "1" {
+		return errors.New("it may gain privileges, which process.noNewPrivileges forbids")
+	}
+	if l.seccomp && status["Seccomp"] != "2" {
+		return errors.New("it has no seccomp filter, which linux.seccomp asks for")
 	}
 	return nil
 }

@@ -17,8 +17,8 @@ func NeedsCriu(t *testing.T) {
 	need(t, err == nil && HasSystemd(), "CRIU, and a kernel that Debian's can work with")
 }
 
-// Counting makes the process one that counts: to stdout, and in a file in memory.
-var Counting = Shell(`i=0; while :; do i=$((i+1)); echo $i; echo $i > /dev/shm/n; sleep 0.05; done`)
+// Counting makes the process one that counts: to stdout, and in a file in memory, to which it appends, so that no reader finds it empty.
+var Counting = Shell(`i=0; while :; do i=$((i+1)); echo $i; echo $i >> /dev/shm/n; sleep 0.05; done`)
 
 // Restore restores the container from an image of the bundle. Its output can be read with Output.
 func (r *Runtime) Restore(b *Bundle, image string, flags ...string) *Container {

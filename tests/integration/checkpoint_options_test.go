@@ -3,6 +3,7 @@ package integration
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -65,4 +66,53 @@ func TestRestoredMountsHaveTheOptionsTheyHad(t *testing.T) {
 			}
 		})
 	}
+}
+
+// While CRIU works in the machine's cgroup namespace, the options are gone; delete --force finds them in the journal of the one that was killed.
+func TestOptionsOfTheMachinesCgroupComeBackBehindAKill(t *testing.T) {
+	NeedsCriu(t)
+	ZboxOnly(t, "runc does not put them back")
+	r := New(t)
+	b := NewBundle(t, Counting)
+	machine := ofVersion2(t)
+	if !strings.Contains(machine, "nsdelegate") {
+		t.Fatalf("the machine's cgroup v2 is mounted without nsdelegate: %s", machine)
+	}
+	made := r.Start(b)
+	made.Counted(1)
+	image := made.checkpoint(t)
+	for _, command := range []string{"checkpoint", "restore"} {
+		t.Run(command, func(t *testing.T) {
+			Eventually(t, "a zbox is killed while they are gone", func() bool {
+				var id string
+				args := []string{"--detach", "--bundle", b.Dir, "--image-path", image}
+				if command == "restore" {
+					id = r.ID("killed")
+					r.placeCgroup(b, id)
+				} else {
+					c := r.Start(b)
+					id, args = c.ID, []string{"--image-path", filepath.Join(t.TempDir(), "image")}
+				}
+				killed := r.killedWhile(t, func() bool { return ofVersion2(t) != machine }, append(append([]string{command}, args...), id)...)
+				r.removed(t, b, id)
+				if now := ofVersion2(t); now != machine {
+					t.Errorf("behind delete --force the machine has\n%swas\n%s", now, machine)
+				}
+				return killed
+			})
+		})
+	}
+}
+
+// killedWhile calls the runtime and kills it when something holds. It is false if that held no longer by then.
+func (r *Runtime) killedWhile(t *testing.T, holds func() bool, args ...string) bool {
+	t.Helper()
+	cmd := r.Command(args...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	Eventually(t, strings.Join(args, " ")+" comes to where it is to be killed", holds)
+	_ = cmd.Process.Kill() // it may have ended
+	_ = cmd.Wait()
+	return holds()
 }
