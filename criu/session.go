@@ -38,6 +38,8 @@ type Session struct {
 	cmd  *exec.Cmd
 	conn *net.UnixConn
 	peer *os.File // criu's end, until it is started
+	// ended is closed when criu has ended; nil before it is started.
+	ended chan struct{}
 }
 
 // Notification tells how far criu has got; criu waits for the answer.
@@ -102,7 +104,17 @@ func (s *Session) Start() (int, error) {
 	}
 	s.peer.Close() // so that the end of criu is the end of the socket
 	s.peer = nil
+	s.ended = make(chan struct{})
+	go s.wait()
 	return s.cmd.Process.Pid, s.checkVersion()
+}
+
+// wait ends the reading when criu ends: its children have the socket, too, and may outlive a criu that is killed. What criu has sent before is
+// still read.
+func (s *Session) wait() {
+	_ = s.cmd.Wait()
+	_ = s.conn.CloseRead()
+	close(s.ended)
 }
 
 // Close ends the session, and criu with it.
@@ -111,8 +123,8 @@ func (s *Session) Close() {
 		s.peer.Close()
 	}
 	s.conn.Close()
-	if s.cmd.Process != nil {
-		_ = s.cmd.Wait()
+	if s.ended != nil {
+		<-s.ended
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -91,8 +92,14 @@ func (p peer) tell(script string, pid int, fds ...int) bool {
 }
 
 func (p peer) dump(req *rpc.CriuReq, scenario string) {
-	if scenario == "crash" {
+	switch scenario {
+	case "crash":
 		return
+	case "killed":
+		child := exec.Command("cat")
+		child.Stdin, child.ExtraFiles = os.Stdin, []*os.File{os.NewFile(socketFD, "socket")}
+		_ = child.Start()
+		_ = unix.Kill(os.Getpid(), unix.SIGKILL)
 	}
 	resp := &rpc.CriuResp{Type: req.Type, Success: proto.Bool(scenario != "failure")}
 	switch scenario {
@@ -196,6 +203,28 @@ func TestFailuresAreTold(t *testing.T) {
 	}
 	var failure *Error
 	if err := started(t, "failure").Dump(&Options{}, agree); !errors.As(err, &failure) || failure.Errno != unix.EBUSY {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A criu that is killed, by the kernel for want of memory perhaps, leaves children that have its socket.
+func TestEndOfAKilledCriuIsSeen(t *testing.T) {
+	t.Setenv("SCENARIO", "killed")
+	stdin, childLives, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer childLives.Close()
+	s, err := New("/proc/self/exe", [3]*os.File{stdin})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stdin.Close()
+	if err := s.Dump(&Options{}, agree); err == nil || err.Error() != "criu has ended without an answer" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -61,13 +61,21 @@ func (c *Container) Checkpoint(o CheckpointOptions) error {
 	if err != nil {
 		return err
 	}
+	if c.j.Worker, err = identify(os.Getpid()); err != nil {
+		return errors.Join(err, options.PutBack())
+	}
 	err = c.dump(s, request, &o, options)
-	return errors.Join(err, c.putBackCgroupOptions(options))
+	c.j.Worker, c.j.Criu = processID{}, nil
+	return errors.Join(err, c.putBackCgroupOptions(options), c.writeJournal())
 }
 
 // dump has criu save the processes.
 func (c *Container) dump(s *criu.Session, request *criu.Options, o *CheckpointOptions, options *cgroup.KeptOptions) error {
-	pid, err := s.Start()
+	var pid int
+	err := inOwnMounts(func() (err error) {
+		pid, err = c.startCriu(s)
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package libzbox
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -61,17 +62,16 @@ func (o *CriuOptions) request(log string, images *os.File, annotations map[strin
 		r.EmptyNamespaces |= uint32(kind)
 	}
 	r.ImagesDirFD = int(images.Fd())
-	dir := o.WorkPath
-	if dir == "" {
-		dir = o.ImagePath
-	}
-	work, err := openMade(dir)
+	work, err := openMade(o.logDir())
 	if err != nil {
 		return nil, nil, fmt.Errorf("directory of CRIU's log: %w", err)
 	}
 	r.WorkDirFD = int(work.Fd())
 	return r, func() { images.Close(); work.Close() }, nil
 }
+
+// logDir is the directory of CRIU's log, in which it works.
+func (o *CriuOptions) logDir() string { return cmp.Or(o.WorkPath, o.ImagePath) }
 
 // openMade opens a directory that is written to, and makes it if it is missing. What comes into it holds the memory of processes, and CRIU
 // follows the links that it finds there: it is nobody else's.
@@ -123,11 +123,7 @@ func (o *CriuOptions) explain(err error, log string) error {
 	if !errors.As(err, &failure) {
 		return err
 	}
-	dir := o.WorkPath
-	if dir == "" {
-		dir = o.ImagePath
-	}
-	path, _ := filepath.Abs(filepath.Join(dir, log))
+	path, _ := filepath.Abs(filepath.Join(o.logDir(), log))
 	if line := firstError(path); line != "" {
 		failure.Text = line
 	}
@@ -173,7 +169,7 @@ var externalNamespaces = []struct {
 
 // keepCgroupOptions sees to it that criu, which mounts cgroup v2, leaves the options of the machine's cgroup v2 alone: a container with a cgroup
 // namespace needs no criu in that of the machine. Where it has none, the caller is to put them back, with putBackCgroupOptions; the journal has
-// them meanwhile, for a delete --force behind a kill -9.
+// them meanwhile, from startCriu on.
 func (c *Container) keepCgroupOptions(s *criu.Session, config *specs.Spec) (*cgroup.KeptOptions, error) {
 	if err := c.restoreCgroupOptions(); err != nil {
 		return nil, err
@@ -185,12 +181,8 @@ func (c *Container) keepCgroupOptions(s *criu.Session, config *specs.Spec) (*cgr
 	}
 	if apart {
 		s.Apart(kept.Root())
-		return kept, nil
 	}
 	c.j.CgroupOptions = kept.Options()
-	if err := c.writeJournal(); err != nil {
-		return nil, errors.Join(err, kept.PutBack())
-	}
 	return kept, nil
 }
 
@@ -209,4 +201,67 @@ func (c *Container) restoreCgroupOptions() error {
 		return nil
 	}
 	return cgroup.SetOptions(c.j.CgroupOptions)
+}
+
+// startCriu starts criu, which does nothing before it gets a request, and ends if zbox does. From then on the journal has it: it can go on for
+// long when zbox is killed, and holds the processes that it saves.
+func (c *Container) startCriu(s *criu.Session) (pid int, err error) {
+	if pid, err = s.Start(); err != nil {
+		return 0, err
+	}
+	started, err := identify(pid)
+	if err != nil {
+		return 0, fmt.Errorf("criu has ended: %w", err)
+	}
+	c.j.Criu = &started
+	return pid, c.writeJournal()
+}
+
+// killCriu ends what a killed zbox has left.
+func (c *Container) killCriu() error {
+	if c.j.Criu == nil {
+		return nil
+	}
+	if err := c.j.Criu.killTree(); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("killing criu (process %d): %w", c.j.Criu.Pid, err)
+	}
+	if !c.j.Criu.waitGone(killTimeout) {
+		return fmt.Errorf("criu (process %d) does not end", c.j.Criu.Pid)
+	}
+	return nil
+}
+
+// criuDirs are the directories that CRIU makes for a restore: in /tmp, where it mounts the new root, and where it works, for the cgroups.
+var criuDirs = []string{`/tmp/\.criu\.mntns\.[A-Za-z0-9]{6}`, `\.criu\.cgyard\.[A-Za-z0-9]{6}`}
+
+// removeCriuDirs removes what a criu that was killed has left of them. They are empty: its mounts are gone with its namespace. The first name in
+// the log is its own; what follows can be a container's.
+func (c *Container) removeCriuDirs() error {
+	if c.j.CriuDir == "" {
+		return nil
+	}
+	log, err := os.ReadFile(filepath.Join(c.j.CriuDir, restoreLog))
+	if err != nil {
+		return ignoringNotExist(err)
+	}
+	for _, name := range criuDirs {
+		dir := string(regexp.MustCompile(name).Find(log))
+		if dir == "" {
+			continue
+		}
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(c.j.CriuDir, dir)
+		}
+		if err := ignoringNotExist(os.Remove(dir)); err != nil {
+			return fmt.Errorf("removing what criu has left: %w", err)
+		}
+	}
+	return nil
+}
+
+func ignoringNotExist(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }

@@ -146,14 +146,21 @@ func (c *Container) savedByConfig(id string) (*specs.Spec, cgroup.Saved, error) 
 	return s, cg.Saved(), nil
 }
 
-// destroy undoes create: hook, processes, cgroup and the options of the machine's, resctrl directory, state; and it runs the poststop hooks. It goes on as far as it can
+// destroy undoes create: hook, criu, processes, cgroup and the options of the machine's, resctrl directory, state; and it runs the poststop hooks. It goes on as far as it can
 // and returns the first error; what could not be removed stays in the journal for the next delete --force.
 func (c *Container) destroy() error {
 	c.killHook()
+	// Before the processes: one that criu traces ends only when criu has seen that.
+	if err := c.killCriu(); err != nil {
+		return err
+	}
 	if err := c.killProcesses(); err != nil {
 		return err
 	}
 	if err := c.restoreCgroupOptions(); err != nil {
+		return err
+	}
+	if err := c.removeCriuDirs(); err != nil {
 		return err
 	}
 	if err := c.removeResctrl(); err != nil {

@@ -109,7 +109,10 @@ func (p *performer) restore(d *draft, o *RestoreOptions) error {
 			err = p.restrictThread()
 		}
 		if err == nil {
-			pid, err = s.Start()
+			p.container.j.CriuDir, err = filepath.Abs(o.logDir())
+		}
+		if err == nil {
+			pid, err = p.container.startCriu(s)
 		}
 		return err
 	})
@@ -121,11 +124,15 @@ func (p *performer) restore(d *draft, o *RestoreOptions) error {
 		return err
 	}
 	pid, err = s.Restore(request, p.restored)
+	p.container.j.Criu = nil                                              // it is this session's to end
 	if uerr := p.container.putBackCgroupOptions(p.options); uerr != nil { // criu has failed before it told of that
 		err = errors.Join(err, uerr)
 	}
 	if err == nil && (pid != p.pid || !p.checked) {
 		err = fmt.Errorf("criu restored process %d without a word before", pid)
+	}
+	if err == nil {
+		p.container.j.CriuDir = ""
 	}
 	return err
 }
@@ -304,20 +311,27 @@ func (p *performer) restoreHostSteps() error {
 	return nil
 }
 
-// inPrivateMounts calls do on a thread with a mount namespace of its own, in which dir is a mount point, as CRIU wants the new root to be.
-// The namespace, and the mount with it, goes when the last process in it ends, whatever happens to zbox.
+// inPrivateMounts is inOwnMounts where dir is a mount point, as CRIU wants the new root to be.
 func inPrivateMounts(dir string, do func() error) error {
+	return inOwnMounts(func() error {
+		if err := unix.Mount(dir, dir, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+			return fmt.Errorf("making the root of the restored container a mount point: %w", err)
+		}
+		return do()
+	})
+}
+
+// inOwnMounts calls do on a thread with a mount namespace of its own. The namespace, and what criu mounts there, goes when the last process in
+// it ends, whatever happens to zbox and to criu.
+func inOwnMounts(do func() error) error {
 	return OnOwnThread(func() error {
 		err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS)
 		if err == nil {
 			// What is mounted here must not show outside; what is unmounted outside must not stay here.
 			err = unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, "")
 		}
-		if err == nil {
-			err = unix.Mount(dir, dir, "", unix.MS_BIND|unix.MS_REC, "")
-		}
 		if err != nil {
-			return fmt.Errorf("making the root of the restored container a mount point: %w", err)
+			return fmt.Errorf("making a mount namespace for criu: %w", err)
 		}
 		return do()
 	})

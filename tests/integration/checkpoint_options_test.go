@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // mountsOf are the mounts that a process sees, with their options.
@@ -68,8 +69,9 @@ func TestRestoredMountsHaveTheOptionsTheyHad(t *testing.T) {
 	}
 }
 
-// While CRIU works in the machine's cgroup namespace, the options are gone; delete --force finds them in the journal of the one that was killed.
-func TestOptionsOfTheMachinesCgroupComeBackBehindAKill(t *testing.T) {
+// A zbox is killed while CRIU works in the machine's cgroup namespace, where the options are gone meanwhile, and CRIU hangs: delete --force finds
+// both in the journal.
+func TestDeleteByForceEndsCriuAndPutsBackTheMachinesOptions(t *testing.T) {
 	NeedsCriu(t)
 	ZboxOnly(t, "runc does not put them back")
 	r := New(t)
@@ -104,7 +106,7 @@ func TestOptionsOfTheMachinesCgroupComeBackBehindAKill(t *testing.T) {
 	}
 }
 
-// killedWhile calls the runtime and kills it when something holds. It is false if that held no longer by then.
+// killedWhile calls the runtime, and when something holds stops its child, CRIU, and kills it. It is false if that held no longer by then.
 func (r *Runtime) killedWhile(t *testing.T, holds func() bool, args ...string) bool {
 	t.Helper()
 	cmd := r.Command(args...)
@@ -112,7 +114,10 @@ func (r *Runtime) killedWhile(t *testing.T, holds func() bool, args ...string) b
 		t.Fatal(err)
 	}
 	Eventually(t, strings.Join(args, " ")+" comes to where it is to be killed", holds)
-	_ = cmd.Process.Kill() // it may have ended
+	for _, child := range childrenOf(cmd.Process.Pid) {
+		_ = unix.Kill(child, unix.SIGSTOP) // it may have ended, as zbox may
+	}
+	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
 	return holds()
 }

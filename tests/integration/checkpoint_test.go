@@ -692,7 +692,7 @@ func (r *Runtime) removed(t *testing.T, b *Bundle, id string) {
 	}
 	var left []string
 	Eventually(t, "nothing is left", func() bool {
-		left = append(leftProcesses(), leftCgroups(id)...)
+		left = append(append(leftProcesses(), leftCgroups(id)...), leftByCriu()...)
 		return len(left) == 0
 	})
 	if text := hostMounts(t, b.Dir); text != "" {

@@ -41,6 +41,7 @@ func leaks(marker, stateRoot string, fdsBefore map[int]string) []string {
 	found = append(found, leftCgroups(marker)...)
 	found = append(found, leftLinks()...)
 	found = append(found, leftState(stateRoot)...)
+	found = append(found, leftByCriu()...)
 	for fd, target := range descriptors() {
 		if fdsBefore[fd] == "" {
 			found = append(found, fmt.Sprintf("descriptor %d of the test: %s", fd, target))
@@ -105,9 +106,11 @@ func keepReaping() func() {
 	}
 }
 
-func children() []int {
+func children() []int { return childrenOf(os.Getpid()) }
+
+func childrenOf(pid int) []int {
 	var pids []int
-	lists, _ := filepath.Glob("/proc/self/task/*/children")
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, list := range lists {
 		text, _ := os.ReadFile(list)
 		for _, field := range strings.Fields(string(text)) {
@@ -117,6 +120,12 @@ func children() []int {
 		}
 	}
 	return pids
+}
+
+// leftByCriu lists what a killed CRIU leaves: the mount point of the new root, in a directory that it knows no other name for.
+func leftByCriu() []string {
+	left, _ := filepath.Glob("/tmp/.criu.*") // the only error is a bad pattern
+	return left
 }
 
 func leftMounts(marker string) []string {
