@@ -85,6 +85,9 @@ func socketPair() (*net.UnixConn, *os.File, error) {
 	return conn.(*net.UnixConn), peer, nil
 }
 
+// Program is the path of criu's program.
+func (s *Session) Program() string { return s.cmd.Path }
+
 // Hand gives criu one more descriptor and returns its number there. It must come before Start.
 func (s *Session) Hand(f *os.File) int {
 	s.cmd.ExtraFiles = append(s.cmd.ExtraFiles, f)

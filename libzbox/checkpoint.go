@@ -61,11 +61,8 @@ func (c *Container) Checkpoint(o CheckpointOptions) error {
 	if err != nil {
 		return err
 	}
-	if c.j.Worker, err = identify(os.Getpid()); err != nil {
-		return errors.Join(err, options.PutBack())
-	}
 	err = c.dump(s, request, &o, options)
-	c.j.Worker, c.j.Criu = processID{}, nil
+	c.j.Criu = nil
 	return errors.Join(err, c.putBackCgroupOptions(options), c.writeJournal())
 }
 
@@ -73,9 +70,14 @@ func (c *Container) Checkpoint(o CheckpointOptions) error {
 func (c *Container) dump(s *criu.Session, request *criu.Options, o *CheckpointOptions, options *cgroup.KeptOptions) error {
 	var pid int
 	err := inOwnMounts(func() (err error) {
-		pid, err = c.startCriu(s)
+		if err = ownTmp(s, request); err == nil {
+			pid, err = s.Start()
+		}
 		return err
 	})
+	if err == nil {
+		err = c.recordCriu(pid)
+	}
 	if err != nil {
 		return err
 	}

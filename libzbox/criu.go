@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -169,7 +170,7 @@ var externalNamespaces = []struct {
 
 // keepCgroupOptions sees to it that criu, which mounts cgroup v2, leaves the options of the machine's cgroup v2 alone: a container with a cgroup
 // namespace needs no criu in that of the machine. Where it has none, the caller is to put them back, with putBackCgroupOptions; the journal has
-// them meanwhile, from startCriu on.
+// them meanwhile, from recordCriu on.
 func (c *Container) keepCgroupOptions(s *criu.Session, config *specs.Spec) (*cgroup.KeptOptions, error) {
 	if err := c.restoreCgroupOptions(); err != nil {
 		return nil, err
@@ -203,21 +204,18 @@ func (c *Container) restoreCgroupOptions() error {
 	return cgroup.SetOptions(c.j.CgroupOptions)
 }
 
-// startCriu starts criu, which does nothing before it gets a request, and ends if zbox does. From then on the journal has it: it can go on for
-// long when zbox is killed, and holds the processes that it saves.
-func (c *Container) startCriu(s *criu.Session) (pid int, err error) {
-	if pid, err = s.Start(); err != nil {
-		return 0, err
-	}
+// recordCriu writes down a criu that waits for its request. It can go on for long when zbox is killed, and holds the processes that it saves;
+// before, it has made nothing, and ends if zbox does.
+func (c *Container) recordCriu(pid int) error {
 	started, err := identify(pid)
 	if err != nil {
-		return 0, fmt.Errorf("criu has ended: %w", err)
+		return fmt.Errorf("criu has ended: %w", err)
 	}
 	c.j.Criu = &started
-	return pid, c.writeJournal()
+	return c.writeJournal()
 }
 
-// killCriu ends what a killed zbox has left.
+// killCriu ends the criu of a zbox that was killed, or that is to give up.
 func (c *Container) killCriu() error {
 	if c.j.Criu == nil {
 		return nil
@@ -231,12 +229,44 @@ func (c *Container) killCriu() error {
 	return nil
 }
 
-// criuDirs are the directories that CRIU makes for a restore: in /tmp, where it mounts the new root, and where it works, for the cgroups.
-var criuDirs = []string{`/tmp/\.criu\.mntns\.[A-Za-z0-9]{6}`, `\.criu\.cgyard\.[A-Za-z0-9]{6}`}
+// ownTmp gives criu, in its own mount namespace, a /tmp of its own: if it is killed, nobody could tell the directory that it has made there for the
+// new root from that of another criu. Where something of the container lies in /tmp, the directory may stay behind.
+func ownTmp(s *criu.Session, r *criu.Options) error {
+	needed := []string{s.Program(), r.Root}
+	if r.ConfigFile != "" {
+		needed = append(needed, r.ConfigFile)
+	}
+	for _, m := range r.ExternalMounts {
+		needed = append(needed, m.Value)
+	}
+	for _, ns := range r.JoinNamespaces {
+		needed = append(needed, ns.Path)
+	}
+	tmp, err := realPath("/tmp")
+	if err != nil {
+		return fmt.Errorf("criu needs it: %w", err)
+	}
+	for _, name := range needed {
+		real, err := realPath(name)
+		if err != nil || below(real, tmp) || below(tmp, real) {
+			return nil
+		}
+	}
+	// As open as /tmp itself: processes in a new user namespace look for the new root there.
+	if err := unix.Mount("tmpfs", tmp, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777"); err != nil {
+		return fmt.Errorf("making a /tmp for criu: mount tmpfs: %w", err)
+	}
+	return nil
+}
 
-// removeCriuDirs removes what a criu that was killed has left of them. They are empty: its mounts are gone with its namespace. The first name in
-// the log is its own; what follows can be a container's.
-func (c *Container) removeCriuDirs() error {
+// below reports whether a path is dir or lies in it.
+func below(name, dir string) bool {
+	return name == dir || strings.HasPrefix(name, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// removeCriuDir removes the directory that a restore has made where it works, for the cgroups, if criu was killed. It is empty: what was mounted
+// there is gone with criu's mount namespace. The first name in the log is criu's own; what follows can be a container's.
+func (c *Container) removeCriuDir() error {
 	if c.j.CriuDir == "" {
 		return nil
 	}
@@ -244,17 +274,12 @@ func (c *Container) removeCriuDirs() error {
 	if err != nil {
 		return ignoringNotExist(err)
 	}
-	for _, name := range criuDirs {
-		dir := string(regexp.MustCompile(name).Find(log))
-		if dir == "" {
-			continue
-		}
-		if !filepath.IsAbs(dir) {
-			dir = filepath.Join(c.j.CriuDir, dir)
-		}
-		if err := ignoringNotExist(os.Remove(dir)); err != nil {
-			return fmt.Errorf("removing what criu has left: %w", err)
-		}
+	name := regexp.MustCompile(`\.criu\.cgyard\.[A-Za-z0-9]{6}`).Find(log)
+	if name == nil {
+		return nil
+	}
+	if err := ignoringNotExist(os.Remove(filepath.Join(c.j.CriuDir, string(name)))); err != nil {
+		return fmt.Errorf("removing what criu has left: %w", err)
 	}
 	return nil
 }

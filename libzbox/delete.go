@@ -98,11 +98,14 @@ func (r *Runtime) lockToDelete(id string, force bool) (*Container, error) {
 }
 
 // interrupt kills the zbox that creates or starts the container, with the hook that it may hang in and all that this has started. The
-// init process of a create dies with it: the stage gives up when nobody answers.
+// init process of a create dies with it: the stage gives up when nobody answers. One that saves the container gives up when its criu is killed.
 func (r *Runtime) interrupt(id string) error {
 	c, err := r.Load(id)
 	if err != nil || c.j.Worker.Pid == os.Getpid() {
 		return nil // nothing written yet, or damaged: then there is nobody to be found
+	}
+	if err := c.killCriu(); err != nil {
+		return err
 	}
 	if err := c.j.Worker.killTree(); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("ending the zbox that still works on the container (process %d): %w", c.j.Worker.Pid, err)
@@ -160,7 +163,7 @@ func (c *Container) destroy() error {
 	if err := c.restoreCgroupOptions(); err != nil {
 		return err
 	}
-	if err := c.removeCriuDirs(); err != nil {
+	if err := c.removeCriuDir(); err != nil {
 		return err
 	}
 	if err := c.removeResctrl(); err != nil {

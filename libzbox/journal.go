@@ -47,11 +47,11 @@ type journal struct {
 	OwnerUID    int               `json:"ownerUid"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 	Phase       phase             `json:"phase"`
-	// Worker is the zbox that creates, starts or saves the container right now; it holds the lock.
+	// Worker is the zbox that creates or starts the container right now; it holds the lock.
 	Worker processID `json:"worker"`
 	// Criu works on the container right now, or is what a killed zbox has left.
 	Criu *processID `json:"criu,omitempty"`
-	// CriuDir has the log of a restore that has not ended well yet; the log names what CRIU has made elsewhere.
+	// CriuDir has the log of a restore that has not ended well yet; the log names what CRIU has made there.
 	CriuDir string    `json:"criuDir,omitempty"`
 	Init    processID `json:"init"`
 	// HookOutput is the pipe of the hook that the worker runs right now, see hookOutput; 0 for none.

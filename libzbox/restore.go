@@ -106,17 +106,23 @@ func (p *performer) restore(d *draft, o *RestoreOptions) error {
 		// Here, because criu mounts in the directories that are opened for it.
 		request, done, err = p.restoreRequest(s, d, o)
 		if err == nil {
+			err = ownTmp(s, request)
+		}
+		if err == nil {
 			err = p.restrictThread()
 		}
 		if err == nil {
-			p.container.j.CriuDir, err = filepath.Abs(o.logDir())
-		}
-		if err == nil {
-			pid, err = p.container.startCriu(s)
+			pid, err = s.Start()
 		}
 		return err
 	})
 	defer done()
+	if err == nil {
+		p.container.j.CriuDir, err = filepath.Abs(o.logDir())
+	}
+	if err == nil {
+		err = p.container.recordCriu(pid) // not above, where an image may be mounted on the state directory
+	}
 	if err != nil {
 		return err
 	}
@@ -124,7 +130,7 @@ func (p *performer) restore(d *draft, o *RestoreOptions) error {
 		return err
 	}
 	pid, err = s.Restore(request, p.restored)
-	p.container.j.Criu = nil                                              // it is this session's to end
+	p.container.j.Criu = nil
 	if uerr := p.container.putBackCgroupOptions(p.options); uerr != nil { // criu has failed before it told of that
 		err = errors.Join(err, uerr)
 	}

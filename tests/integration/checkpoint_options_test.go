@@ -3,6 +3,7 @@ package integration
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -69,55 +70,79 @@ func TestRestoredMountsHaveTheOptionsTheyHad(t *testing.T) {
 	}
 }
 
-// A zbox is killed while CRIU works in the machine's cgroup namespace, where the options are gone meanwhile, and CRIU hangs: delete --force finds
-// both in the journal.
+// CRIU hangs in the machine's cgroup namespace, where it has cleared the options meanwhile. delete --force finds both in the journal, whether zbox
+// was killed or waits.
 func TestDeleteByForceEndsCriuAndPutsBackTheMachinesOptions(t *testing.T) {
 	NeedsCriu(t)
 	ZboxOnly(t, "runc does not put them back")
+	outOfTmp(t)
 	r := New(t)
-	b := NewBundle(t, Counting)
 	machine := ofVersion2(t)
 	if !strings.Contains(machine, "nsdelegate") {
 		t.Fatalf("the machine's cgroup v2 is mounted without nsdelegate: %s", machine)
 	}
-	made := r.Start(b)
-	made.Counted(1)
-	image := made.checkpoint(t)
-	for _, command := range []string{"checkpoint", "restore"} {
-		t.Run(command, func(t *testing.T) {
-			Eventually(t, "a zbox is killed while they are gone", func() bool {
+	cleared := func() bool { return ofVersion2(t) != machine }
+	for _, test := range []struct {
+		name, command string
+		edit          func(*specs.Spec)
+		killed        bool
+	}{
+		{"checkpoint", "checkpoint", func(*specs.Spec) {}, false},
+		{"killed checkpoint", "checkpoint", func(*specs.Spec) {}, true},
+		{"restore", "restore", func(*specs.Spec) {}, false},
+		{"killed restore", "restore", func(*specs.Spec) {}, true},
+		{"killed restore in a user namespace", "restore", WithUserNamespace, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := NewBundle(t, Shell("exec >/dev/null 2>&1; while :; do sleep 0.05; done"), test.edit)
+			start := func() *Container {
+				c := r.Start(b)
+				Eventually(t, "it has the container's files only", func() bool {
+					out, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/2", c.Pid))
+					return out == "/dev/null"
+				})
+				return c
+			}
+			image := start().checkpoint(t)
+			Eventually(t, "CRIU hangs while they are gone", func() bool {
 				var id string
-				args := []string{"--detach", "--bundle", b.Dir, "--image-path", image}
-				if command == "restore" {
-					id = r.ID("killed")
+				args := []string{"restore", "--detach", "--bundle", b.Dir, "--image-path", image}
+				if test.command == "restore" {
+					id = r.ID("hangs")
 					r.placeCgroup(b, id)
 				} else {
-					c := r.Start(b)
-					id, args = c.ID, []string{"--image-path", filepath.Join(t.TempDir(), "image")}
+					id, args = start().ID, []string{"checkpoint", "--image-path", filepath.Join(t.TempDir(), "image")}
 				}
-				killed := r.killedWhile(t, func() bool { return ofVersion2(t) != machine }, append(append([]string{command}, args...), id)...)
+				cmd := r.stopCriu(t, cleared, append(args, id)...)
+				if test.killed {
+					_ = cmd.Process.Kill() // it may have ended
+					_ = cmd.Wait()
+				}
+				hangs := cleared()
 				r.removed(t, b, id)
-				if now := ofVersion2(t); now != machine {
-					t.Errorf("behind delete --force the machine has\n%swas\n%s", now, machine)
+				_ = cmd.Wait() // gone already, or killed
+				if cleared() {
+					t.Errorf("behind delete --force the machine has\n%swas\n%s", ofVersion2(t), machine)
 				}
-				return killed
+				return hangs
 			})
 		})
 	}
 }
 
-// killedWhile calls the runtime, and when something holds stops its child, CRIU, and kills it. It is false if that held no longer by then.
-func (r *Runtime) killedWhile(t *testing.T, holds func() bool, args ...string) bool {
+// stopCriu calls the runtime, and stops its children when something holds, if it comes to see that.
+func (r *Runtime) stopCriu(t *testing.T, holds func() bool, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := r.Command(args...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	Eventually(t, strings.Join(args, " ")+" comes to where it is to be killed", holds)
+	Eventually(t, strings.Join(args, " ")+" comes to where CRIU is to hang", func() bool {
+		_, ended := os.Readlink(fmt.Sprintf("/proc/%d/exe", cmd.Process.Pid))
+		return holds() || ended != nil // too soon for us
+	})
 	for _, child := range childrenOf(cmd.Process.Pid) {
-		_ = unix.Kill(child, unix.SIGSTOP) // it may have ended, as zbox may
+		_ = unix.Kill(child, unix.SIGSTOP) // it may have ended
 	}
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
-	return holds()
+	return cmd
 }

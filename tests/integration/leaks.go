@@ -41,7 +41,6 @@ func leaks(marker, stateRoot string, fdsBefore map[int]string) []string {
 	found = append(found, leftCgroups(marker)...)
 	found = append(found, leftLinks()...)
 	found = append(found, leftState(stateRoot)...)
-	found = append(found, leftByCriu()...)
 	for fd, target := range descriptors() {
 		if fdsBefore[fd] == "" {
 			found = append(found, fmt.Sprintf("descriptor %d of the test: %s", fd, target))
@@ -120,12 +119,6 @@ func childrenOf(pid int) []int {
 		}
 	}
 	return pids
-}
-
-// leftByCriu lists what a killed CRIU leaves: the mount point of the new root, in a directory that it knows no other name for.
-func leftByCriu() []string {
-	left, _ := filepath.Glob("/tmp/.criu.*") // the only error is a bad pattern
-	return left
 }
 
 func leftMounts(marker string) []string {
