@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -92,5 +93,18 @@ func TestParentsOfAnImageAreFound(t *testing.T) {
 	}
 	if dirs, err := withParents(image); err == nil || err.Error() != image+"/parent/parent is "+image+" again" {
 		t.Errorf("a circle: %v, %v", dirs, err)
+	}
+}
+
+// Whoever can write to an image decides what is restored, wherever the log goes.
+func TestImageThatOthersCanWriteToIsNotOpened(t *testing.T) {
+	o := &CriuOptions{ImagePath: imageOf(t), WorkPath: t.TempDir()}
+	if err := os.Chmod(o.ImagePath, 0o770); err != nil {
+		t.Fatal(err)
+	}
+	for _, maps := range []*plan.MapIDs{nil, {}} {
+		if _, err := o.openImage(maps, t.TempDir()); err == nil || !strings.HasPrefix(err.Error(), "others may write to "+o.ImagePath+" (mode 0770)") {
+			t.Errorf("got %v", err)
+		}
 	}
 }
