@@ -14,8 +14,7 @@ if [ -z "${BENCH_VIEW:-}" ]; then
 	gcc -O2 -static -o bin/floor floor.c
 	musl-gcc -Os -static -s -o bin/true true.c
 	CGO_ENABLED=1 go build -trimpath -ldflags '-s -w -linkmode external -extldflags -static' -o bin/hello ./hello
-	BENCH_VIEW=1 unshare -m --propagation private \
-		sh -c 'umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec ./run.sh'
+	BENCH_VIEW=1 ../tests/integration/v2view.sh ./run.sh
 	./memory.sh
 	./sandbox.sh
 	exit

@@ -87,14 +87,19 @@ func inhabit(mode string) {
 	}
 }
 
+// mountUnified makes cgroup v2 all there is. Where the machine has it already, it keeps its options, which all mounts share.
 func mountUnified() error {
+	_, options, err := unifiedMount()
+	if err != nil {
+		return err
+	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return err
 	}
 	if err := unix.Unmount(mountpoint, unix.MNT_DETACH); err != nil {
 		return err
 	}
-	return unix.Mount("cgroup2", mountpoint, "cgroup2", 0, "")
+	return unix.Mount("cgroup2", mountpoint, "cgroup2", 0, strings.Join(options, ","))
 }
 
 func probe(t testing.TB) facts.Cgroup {

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	_ "embed"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const v2view = `umount -R /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"`
+//go:embed v2view.sh
+var v2view string
 
 // Main is the TestMain of every package of integration tests. It refuses to run without root instead of skipping,
 // enters the cgroup v2 view when V2VIEW=1 asks for it, and adopts orphans so that none escapes the leak check.
@@ -73,9 +75,9 @@ func BuildProgram(name, path string) error {
 	return nil
 }
 
-// enterV2View runs this test binary again behind unshare(1) and returns its exit code.
+// enterV2View runs this test binary again where cgroup v2 is all there is, and returns its exit code.
 func enterV2View() int {
-	args := append([]string{"-m", "--propagation", "private", "sh", "-c", v2view, "sh"}, os.Args...)
+	args := append([]string{"-m", "--propagation", "private", "sh", "-c", v2view, "sh", "--unshared"}, os.Args...)
 	cmd := exec.Command("unshare", args...)
 	cmd.Env = append(os.Environ(), "V2VIEW=entered")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
