@@ -70,9 +70,7 @@ func (c *Container) Checkpoint(o CheckpointOptions) error {
 func (c *Container) dump(s *criu.Session, request *criu.Options, o *CheckpointOptions, options *cgroup.KeptOptions) error {
 	var pid int
 	err := inOwnMounts(func() (err error) {
-		if err = ownTmp(s, request); err == nil {
-			pid, err = s.Start()
-		}
+		pid, err = s.Start()
 		return err
 	})
 	if err == nil {

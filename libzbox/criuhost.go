@@ -78,8 +78,8 @@ func (c *Container) killCriu() error {
 	return nil
 }
 
-// ownTmp gives criu, in its own mount namespace, a /tmp of its own: if it is killed, nobody could tell the directory that it has made there for the
-// new root from that of another criu. Where something of the container lies in /tmp, the directory may stay behind.
+// ownTmp gives a criu that restores, in its own mount namespace, a /tmp of its own: if it is killed, nobody could tell the directory that it has
+// made there for the new root from that of another criu. Where something of the container lies in /tmp, the directory may stay behind.
 func ownTmp(s *criu.Session, r *criu.Options) error {
 	needed := []string{s.Program(), r.Root}
 	if r.ConfigFile != "" {
