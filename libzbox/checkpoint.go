@@ -86,14 +86,7 @@ func (c *Container) dump(s *criu.Session, request *criu.Options, o *CheckpointOp
 	if o.PreDump {
 		dump = s.PreDump
 	}
-	notified := func(n criu.Notification) error {
-		if n.Script == statusReady { // nothing is mounted any more, and the pages may take long to be fetched
-			if err := c.putBackCgroupOptions(options); err != nil {
-				return err
-			}
-		}
-		return o.notified(n)
-	}
+	notified := func(n criu.Notification) error { return c.saving(n, o.Status, options) }
 	return o.explain(dump(request, notified), dumpLog)
 }
 
@@ -118,18 +111,20 @@ func (o *CheckpointOptions) makeImage() error {
 	return nil
 }
 
-// statusReady is CRIU's word for lazy pages that are ready to be fetched.
-const statusReady = "status-ready"
-
-// notified acts on what CRIU tells of its progress.
-func (o *CheckpointOptions) notified(n criu.Notification) error {
+// saving acts on what CRIU tells of its progress.
+func (c *Container) saving(n criu.Notification, status *os.File, options *cgroup.KeptOptions) error {
 	if n.File != nil {
 		n.File.Close()
 	}
-	if n.Script == statusReady && o.Status != nil {
-		if _, err := o.Status.Write([]byte{0}); err != nil {
-			return fmt.Errorf("--status-fd: %w", err)
-		}
+	if n.Script != "status-ready" { // lazy pages can be fetched
+		return nil
+	}
+	// Nothing is mounted any more, and the pages may take long to be fetched.
+	if err := c.putBackCgroupOptions(options); err != nil || status == nil {
+		return err
+	}
+	if _, err := status.Write([]byte{0}); err != nil {
+		return fmt.Errorf("--status-fd: %w", err)
 	}
 	return nil
 }

@@ -36,13 +36,14 @@ func (c *Container) keepCgroupOptions(s *criu.Session, config *specs.Spec) (*cgr
 	return kept, nil
 }
 
-// putBackCgroupOptions ends keepCgroupOptions. A second call does nothing.
+// putBackCgroupOptions ends keepCgroupOptions. A second call does nothing. The next record of the journal lacks them; putting them back once more
+// until then would change nothing.
 func (c *Container) putBackCgroupOptions(kept *cgroup.KeptOptions) error {
-	if err := kept.PutBack(); err != nil || c.j.CgroupOptions == nil {
+	if err := kept.PutBack(); err != nil {
 		return err
 	}
 	c.j.CgroupOptions = nil
-	return c.writeJournal()
+	return nil
 }
 
 // restoreCgroupOptions puts back what a checkpoint or restore of the container has kept that was killed.
@@ -120,22 +121,15 @@ func (c *Container) removeCriuDir() error {
 		return nil
 	}
 	log, err := os.ReadFile(filepath.Join(c.j.CriuDir, restoreLog))
-	if err != nil {
-		return ignoringNotExist(err)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
 	name := regexp.MustCompile(`\.criu\.cgyard\.[A-Za-z0-9]{6}`).Find(log)
 	if name == nil {
 		return nil
 	}
-	if err := ignoringNotExist(os.Remove(filepath.Join(c.j.CriuDir, string(name)))); err != nil {
+	if err := os.Remove(filepath.Join(c.j.CriuDir, string(name))); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("removing what criu has left: %w", err)
 	}
 	return nil
-}
-
-func ignoringNotExist(err error) error {
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
 }

@@ -149,8 +149,9 @@ func (c *Container) savedByConfig(id string) (*specs.Spec, cgroup.Saved, error) 
 	return s, cg.Saved(), nil
 }
 
-// destroy undoes create: hook, criu, processes, cgroup and the options of the machine's, resctrl directory, state; and it runs the poststop hooks. It goes on as far as it can
-// and returns the first error; what could not be removed stays in the journal for the next delete --force.
+// destroy undoes create, checkpoint and restore: hook, criu, processes, cgroup, what criu has changed and left, resctrl directory, state; and it
+// runs the poststop hooks. It goes on as far as it can and returns the first error; what could not be removed stays in the journal for the next
+// delete --force.
 func (c *Container) destroy() error {
 	c.killHook()
 	// Before the processes: one that criu traces ends only when criu has seen that.

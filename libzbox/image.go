@@ -30,11 +30,7 @@ func (o *CriuOptions) openImage(maps *plan.MapIDs, at string) (*os.File, error) 
 		return images, nil
 	}
 	images.Close()
-	defer func() {
-		for _, tree := range mapped {
-			tree.Close()
-		}
-	}()
+	defer closeAll(mapped)
 	return gatherImage(at, dirs, mapped)
 }
 

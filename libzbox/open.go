@@ -84,13 +84,17 @@ func OpenIDMapped(paths []string, uids, gids []IDMap) (_ []*os.File, err error) 
 			err = idmap(tree, userns, false)
 		}
 		if err != nil {
-			for _, tree := range trees {
-				tree.Close()
-			}
+			closeAll(trees)
 			return nil, err
 		}
 	}
 	return trees, nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
 }
 
 // namespaceTypes are the OCI names of the namespaces.
